@@ -1,0 +1,139 @@
+"""The commands and their options; what they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from realtime_core.cli.exit_codes import exit_with
+from realtime_core.turn import TurnTaking
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="realtime",
+    help="Talk to realtime voice models: a file over WebRTC, or a local server to try it on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with locals could show a key
+)
+
+NoPlugins = Annotated[
+    bool, typer.Option("--no-plugins", help="Use only what this distribution brings.")
+]
+Plugin = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option("--plugin", help="Allow only these plugins (repeatable)."),
+]
+
+
+@app.callback()
+def common(
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Log more; twice: every wire event.")
+    ] = 0,
+) -> None:
+    """Set up logging."""
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    if verbose < 3:  # noqa: PLR2004 - -vvv is for those who debug the libraries below
+        for name in ("aiortc", "aioice", "aiohttp", "asyncio"):
+            logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+@app.command()
+def run(
+    question: Annotated[Path, typer.Argument(help="A sound file with what the user says.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the answer goes (WAV).")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="local (a server inside this process), openai, or a URL: a base ending in /v1 "
+            "or the full endpoint."
+        ),
+    ] = "local",
+    turns: Annotated[
+        TurnTaking, typer.Option(help="Who ends the user's turn: manual (the file's end) or vad.")
+    ] = TurnTaking.MANUAL,
+    stereo: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(help="Record the conversation as heard: user left, agent right (WAV)."),
+    ] = None,
+    model: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(help="The model; left out: the default of OpenAI's SDKs."),
+    ] = None,
+    instructions: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(help="The session's instructions."),
+    ] = None,
+    voice: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(help="The model's voice."),
+    ] = None,
+    responder: Annotated[
+        str, typer.Option(help="Who answers on the local server.")
+    ] = "parrot",
+    deadline: Annotated[
+        float, typer.Option(min=1.0, help="Seconds the answer may take, to its last sound.")
+    ] = 120.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of the report.")
+    ] = False,
+    no_plugins: NoPlugins = False,
+    plugin: Plugin = None,
+) -> None:
+    """Send a recording as one spoken turn and keep the spoken answer.
+
+    The key comes from OPENAI_API_KEY for openai, and from REALTIME_API_KEY for a URL.
+    """
+    from realtime_core.cli.run import RunOptions, run_file
+
+    options = RunOptions(
+        question=question,
+        out=out,
+        to=to,
+        taking=turns,
+        stereo=stereo,
+        model=model,
+        instructions=instructions,
+        voice=voice,
+        responder=responder,
+        deadline_s=deadline,
+        as_json=as_json,
+        allow=_allowed(no_plugins, plugin),
+    )
+    exit_with(run_file(options), as_json=as_json)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8080,
+    responder: Annotated[str, typer.Option(help="Who answers.")] = "parrot",
+    no_plugins: NoPlugins = False,
+    plugin: Plugin = None,
+) -> None:
+    """Run a local Realtime server until it is interrupted."""
+    from realtime_core.cli.serve import serve_until_stopped
+
+    exit_with(serve_until_stopped(host, port, responder, _allowed(no_plugins, plugin)))
+
+
+@app.command()
+def plugins(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    no_plugins: NoPlugins = False,
+    plugin: Plugin = None,
+) -> None:
+    """List the plugins: what they bring, and why one could not be loaded."""
+    from realtime_core.cli.list_plugins import list_plugins
+
+    exit_with(list_plugins(_allowed(no_plugins, plugin), as_json=as_json), as_json=as_json)
+
+
+def _allowed(no_plugins: bool, plugin: list[str] | None) -> list[str] | None:
+    return [] if no_plugins else plugin

@@ -1,0 +1,208 @@
+"""Listeners, each isolated from the others.
+
+Events are told in the order in which things happened, even if a listener makes more happen: an
+event emitted while another is told waits in a queue until all listeners of that one have run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple, TypeVar, overload
+
+from realtime_core.errors import RealtimeError, TransportError
+from realtime_core.events import Emit, ErrorEvent
+
+__all__ = ["Emitter", "Listener"]
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[..., Any]
+"""A function or coroutine function; it gets the event's payload as positional arguments."""
+
+ListenerT = TypeVar("ListenerT", bound=Listener)
+
+EVENTS_BUFFER = 10_000
+"""Events that an `Emitter.events` iterator holds for a consumer that is behind."""
+
+LISTENER_DEADLINE_S = 5.0
+"""How long the end of a transport waits for coroutine listeners that are still running."""
+
+
+class _Registered(NamedTuple):
+    listener: Listener
+    once: bool
+
+
+class Emitter:
+    """Tells events to listeners; base of all transports."""
+
+    def __init__(self) -> None:
+        """Begin without listeners."""
+        self._listeners: dict[str, list[_Registered]] = {}
+        self._queue: deque[Emit] = deque()
+        self._is_telling = False
+        self._followers: list[Callable[[Emit], None]] = []
+        self._listener_tasks: set[asyncio.Task[Any]] = set()
+
+    @overload
+    def on(self, event: str, listener: ListenerT) -> ListenerT: ...
+    @overload
+    def on(self, event: str) -> Callable[[ListenerT], ListenerT]: ...
+    def on(self, event: str, listener: Listener | None = None) -> Any:
+        """Call a listener at each such event.
+
+        Without a listener it is a decorator. A listener added while the event is being told hears
+        the next one first. Returns the listener.
+        """
+        return self._add(event, listener, once=False)
+
+    @overload
+    def once(self, event: str, listener: ListenerT) -> ListenerT: ...
+    @overload
+    def once(self, event: str) -> Callable[[ListenerT], ListenerT]: ...
+    def once(self, event: str, listener: Listener | None = None) -> Any:
+        """Call a listener at the next such event only; otherwise like `on`."""
+        return self._add(event, listener, once=True)
+
+    def off(self, event: str, listener: Listener) -> None:
+        """Forget a listener, the one added last if it was added twice; unknown ones are ignored."""
+        registered = self._listeners.get(event, [])
+        for index in range(len(registered) - 1, -1, -1):
+            # Bound methods are equal without being identical.
+            if registered[index].listener == listener:
+                del registered[index]
+                return
+
+    def emit(self, event: str, *args: Any) -> bool:
+        """Tell an event to its listeners.
+
+        A listener that raises is reported as `error`, and the others run. An `error` that nobody
+        hears is logged.
+
+        Returns:
+            Whether anybody listens to this event.
+        """
+        is_heard = self.has_listeners(event)
+        self._queue.append(Emit(event, args))
+        if not self._is_telling:
+            self._tell_queued()
+        return is_heard
+
+    def has_listeners(self, event: str) -> bool:
+        """Whether anybody listens to this event."""
+        return bool(self._listeners.get(event))
+
+    async def events(self) -> AsyncIterator[Emit]:
+        """The transport's events as an iterator of `Emit(type, args)`, until `disconnected`.
+
+        It begins with the first event after the iteration started.
+
+        Raises:
+            TransportError: The consumer is more than 10,000 events behind.
+        """
+        queue: deque[Emit] = deque()
+        arrived = asyncio.Event()
+        is_over = False
+
+        def take(emit: Emit) -> None:
+            nonlocal is_over
+            if len(queue) >= EVENTS_BUFFER:
+                is_over = True
+            else:
+                queue.append(emit)
+            arrived.set()
+
+        self._followers.append(take)
+        try:
+            while True:
+                while queue:
+                    emit = queue.popleft()
+                    yield emit
+                    if emit.type == "disconnected":
+                        return
+                if is_over:
+                    raise TransportError(
+                        f"the consumer of events() is more than {EVENTS_BUFFER} events behind"
+                    )
+                arrived.clear()
+                await arrived.wait()
+        finally:
+            self._followers.remove(take)
+
+    def _add(self, event: str, listener: Listener | None, *, once: bool) -> Any:
+        if listener is None:
+            return lambda decorated: self._add(event, decorated, once=once)
+        self._listeners.setdefault(event, []).append(_Registered(listener, once))
+        return listener
+
+    def _tell_queued(self) -> None:
+        self._is_telling = True
+        try:
+            while self._queue:
+                event, args = self._queue.popleft()
+                self._dispatch(event, *args)
+        finally:
+            self._is_telling = False
+
+    def _dispatch(self, event: str, *args: Any) -> None:
+        """Run the listeners of one event; each event passes here once."""
+        for follower in list(self._followers):
+            follower(Emit(event, args))
+        registered = list(self._listeners.get(event, ()))
+        if event == "error" and not registered:
+            log.error("an error nobody listens to: %s", _describe_error(args))
+        for entry in registered:
+            if entry.once:
+                self.off(event, entry.listener)
+            self._call(event, entry.listener, args)
+
+    def _call(self, event: str, listener: Listener, args: tuple[Any, ...]) -> None:
+        try:
+            result = listener(*args)
+            if inspect.isawaitable(result):
+                self._run_in_background(event, listener, result)
+        except Exception as exc:  # a listener is foreign code
+            self._report_listener(event, listener, exc)
+
+    def _run_in_background(self, event: str, listener: Listener, awaitable: Any) -> None:
+        async def run() -> None:
+            try:
+                await awaitable
+            except Exception as exc:  # a listener is foreign code
+                self._report_listener(event, listener, exc)
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._listener_tasks.add(task)
+        task.add_done_callback(self._listener_tasks.discard)
+
+    def _report_listener(self, event: str, listener: Listener, exc: Exception) -> None:
+        name = getattr(listener, "__qualname__", repr(type(listener)))
+        error = RealtimeError(f"listener {name} of {event!r} raised {type(exc).__name__}: {exc}")
+        error.__cause__ = exc
+        if event == "error":  # telling it again would go round for ever
+            log.error("%s", error, exc_info=exc)
+        else:
+            self.emit("error", ErrorEvent(error))
+
+    async def _finish_listeners(self) -> None:
+        """Wait for coroutine listeners that still run, then cancel them.
+
+        The listener that asks for it is not waited for: it would wait for itself.
+        """
+        tasks = self._listener_tasks - {asyncio.current_task()}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=LISTENER_DEADLINE_S)
+        for task in late:
+            log.warning("a listener still ran %.0f s after the end", LISTENER_DEADLINE_S)
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+def _describe_error(args: tuple[Any, ...]) -> str:
+    error = getattr(args[0], "error", args[0]) if args else "unknown"
+    return f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)

@@ -1,0 +1,25 @@
+"""Transports for realtime sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realtime_transports.webrtc import ConnectTimeouts, IceServer, OpenAIRealtimeWebRTC
+
+__all__ = ["ConnectTimeouts", "IceServer", "OpenAIRealtimeWebRTC"]
+
+_HOMES = {
+    "ConnectTimeouts": "realtime_transports.webrtc",
+    "IceServer": "realtime_transports.webrtc",
+    "OpenAIRealtimeWebRTC": "realtime_transports.webrtc",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a transport when it is first asked for, so that no other pays for it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

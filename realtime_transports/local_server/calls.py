@@ -1,0 +1,117 @@
+"""A session over WebRTC."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from realtime_core.errors import TransportError
+from realtime_transports.local_server.session import Session
+from realtime_transports.openai import wire
+from realtime_transports.openai.server_protocol import Link, ServerProtocol
+from realtime_transports.webrtc.answerer import ServerPeer, answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_core.audio import Pcm16
+    from realtime_transports.local_server.responders import Responder
+    from realtime_transports.openai.server_outputs import JsonObject
+    from realtime_transports.openai.server_session import SessionConfig
+
+__all__ = ["Call"]
+
+MAX_MESSAGE_CHARS = 16 * 1024 * 1024
+
+
+class Call:
+    """A caller, from the offer to the end; ends by itself when the caller is gone."""
+
+    def __init__(
+        self,
+        call_id: str,
+        config: SessionConfig,
+        responder: Responder,
+        ended: Callable[[str], None],
+    ) -> None:
+        """Prepare a session.
+
+        Args:
+            call_id: The call's id.
+            config: The session's configuration; the call keeps it.
+            responder: Answers.
+            ended: Told the call's id when the connection is closed.
+        """
+        self.id = call_id
+        self._ended = ended
+        self._peer: ServerPeer | None = None
+        self._session = Session(ServerProtocol(Link.WEBRTC, config), responder, self)
+        self._session_end: asyncio.Task[None] | None = None
+
+    async def answer(self, offer_sdp: str, *, loopback: bool) -> str:
+        """Take the call.
+
+        Returns:
+            The answer's SDP.
+
+        Raises:
+            ProtocolError: The offer cannot be used; the call is over.
+        """
+        answer_sdp, self._peer = await answer(offer_sdp, listener=self, loopback=loopback)
+        self._session.start()
+        return answer_sdp
+
+    async def close(self) -> None:
+        """End the call. Closing twice is fine."""
+        await self._session.close()
+        if self._peer is not None:
+            await self._peer.close()
+
+    # The session's link
+
+    def send_event(self, event: JsonObject) -> None:
+        """Send an event over the data channel."""
+        if self._peer is None:
+            raise TransportError("the call has not begun")
+        self._peer.send(wire.dump(event))
+
+    def play(self, samples: Pcm16) -> None:
+        """Queue audio on the track."""
+        if self._peer is not None:
+            self._peer.play(samples)
+
+    def clear(self) -> None:
+        """Drop audio that has not left."""
+        if self._peer is not None:
+            self._peer.clear()
+
+    async def wait_room(self) -> None:
+        """Wait until the track's queue is short."""
+        if self._peer is not None:
+            await self._peer.wait_room()
+
+    # The peer's listener
+
+    def message_received(self, message: str | bytes) -> None:
+        """Take a client event."""
+        if len(message) > MAX_MESSAGE_CHARS:
+            self._session.receive_invalid("The message is too large.")
+        else:
+            self._session.receive_message(message)
+
+    def bad_message_received(self, error: Exception) -> None:
+        """Take what is no text."""
+        self._session.receive_invalid(f"The message could not be read: {error}")
+
+    def audio_received(self, samples: Pcm16) -> None:
+        """Take the user's audio."""
+        self._session.hear(samples)
+
+    def audio_played(self, played_samples: int) -> None:
+        """Take the progress of the track."""
+        self._session.played(played_samples)
+
+    def closed(self) -> None:
+        """End the session with the connection."""
+        self._session_end = asyncio.get_running_loop().create_task(self._session.close())
+        self._ended(self.id)

@@ -1,0 +1,17 @@
+"""The OpenAI Realtime protocol, without I/O."""
+
+from __future__ import annotations
+
+from realtime_transports.openai.audio_labels import AudioLabel
+from realtime_transports.openai.protocol import ClientProtocol
+from realtime_transports.openai.sequencer import ResponseControl, ResponseCreateSequencer
+from realtime_transports.openai.session_config import DEFAULT_REALTIME_MODEL, DEFAULT_SESSION_CONFIG
+
+__all__ = [
+    "DEFAULT_REALTIME_MODEL",
+    "DEFAULT_SESSION_CONFIG",
+    "AudioLabel",
+    "ClientProtocol",
+    "ResponseControl",
+    "ResponseCreateSequencer",
+]

@@ -1,0 +1,49 @@
+"""Reading configuration that a caller wrote: plain copies, checked kinds, both spellings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from pydantic import BaseModel
+
+from realtime_core.errors import ValidationError
+
+Json: TypeAlias = dict[str, object]
+
+
+def plain(value: object) -> object:
+    """A copy of dicts and lists only, which shares nothing that can change with `value`.
+
+    Mappings of any kind become dicts, tuples become lists, and pydantic models become dicts of the
+    fields that were set. Everything else is taken as it is.
+    """
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {key: plain(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(member) for member in value]
+    return value
+
+
+def plain_object(value: object, *, field: str) -> Json:
+    """`plain` of a mapping or model.
+
+    Raises:
+        ValidationError: `value` is something else. The message names `field`, never the value,
+            which may hold a secret.
+    """
+    copy = plain(value)
+    if not isinstance(copy, dict):
+        raise ValidationError(f"{field} must be a mapping, not {type(value).__name__}")
+    return copy
+
+
+def snake_spelled(value: Mapping[str, object], names: Mapping[str, str]) -> Json:
+    """`value` with the keys that `names` lists renamed; all others are kept.
+
+    Where both spellings are given, the one in `names` wins.
+    """
+    kept = {key: member for key, member in value.items() if key not in names}
+    return kept | {names[key]: member for key, member in value.items() if key in names}

@@ -1,0 +1,34 @@
+"""When a session's tracing can be set, and what to send for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from realtime_transports.openai.config_values import Json, plain
+
+logger = logging.getLogger(__name__)
+
+
+def tracing_update(current: object, wanted: object) -> Json | None:
+    """The `session` of the `session.update` that sets tracing once the session is known.
+
+    The API does not change a session's trace once it has a configuration of its own ("tracing" in
+    the reference of `session.update`). Then the running trace is left alone.
+
+    Args:
+        current: `tracing` of the session that the server told of; None where it has none.
+        wanted: The caller's: `"auto"`, which is also what to pass where nothing was said; a
+            mapping with `workflow_name`, `group_id`, `metadata`; or None for no tracing.
+
+    Returns:
+        The payload; None where nothing is to be sent.
+    """
+    if not isinstance(current, Mapping):
+        return {"type": "realtime", "tracing": plain(wanted)}
+    if wanted not in ("auto", current):
+        logger.warning(
+            "the session already has a tracing configuration, which cannot be changed; "
+            "set tracing where the session is created"
+        )
+    return None

@@ -1,0 +1,253 @@
+"""The asyncio shell around the OpenAI protocol: what all of its transports share.
+
+Whatever happens, a message of the server or a call of the program, goes into the protocol first.
+Then everything leaves here, in one place: client events to the link at once, in order, and events
+to the listeners, which so find the state changed already.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from realtime_core.errors import ProtocolError, UserError
+from realtime_core.events import ErrorEvent
+from realtime_core.middleware import MiddlewareChain
+from realtime_core.transport import ApiKey, RealtimeTransportLayer
+from realtime_transports.openai import wire
+from realtime_transports.openai.protocol import ClientProtocol
+
+if TYPE_CHECKING:
+    from realtime_core.events import FunctionCall
+    from realtime_core.items import McpApprovalRequestItem, RealtimeItem
+    from realtime_core.middleware import EventMiddleware
+
+__all__ = ["API_KEY_VARIABLE", "OpenAIRealtimeBase", "check_api_key"]
+
+log = logging.getLogger(__name__)
+
+API_KEY_VARIABLE = "OPENAI_API_KEY"
+OPENAI_HOST = "https://api.openai.com/"
+
+
+class OpenAIRealtimeBase(RealtimeTransportLayer):
+    """Base of the transports that speak the OpenAI Realtime protocol."""
+
+    def __init__(
+        self,
+        *,
+        model: str | None = None,
+        api_key: ApiKey | None = None,
+        middlewares: Iterable[EventMiddleware] = (),
+    ) -> None:
+        """Set up the protocol.
+
+        Args:
+            model: The model; None means the default of OpenAI's SDKs.
+            api_key: The key; None means the environment's ``OPENAI_API_KEY``, which goes to
+                OpenAI's own host only.
+            middlewares: They see wire events; the first is the nearest to the program.
+        """
+        super().__init__()
+        self._protocol = ClientProtocol(model=model)
+        self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
+        self._middlewares = MiddlewareChain(middlewares, self._report)
+
+    @property
+    def current_model(self) -> str:
+        """The model of the session, or of the next one."""
+        return self._protocol.model
+
+    @current_model.setter
+    def current_model(self, model: str) -> None:
+        self._protocol.model = model
+
+    @property
+    def history(self) -> tuple[RealtimeItem, ...]:
+        """The conversation, as the server told it."""
+        return self._protocol.history
+
+    # What the program asks for
+
+    def send_event(self, event: Mapping[str, Any]) -> None:
+        """Send a client event as it is; ``response.create`` waits for its turn."""
+        self._perform(lambda: self._protocol.send_event(event))
+
+    def send_message(
+        self,
+        message: str | Mapping[str, Any],
+        other_event_data: Mapping[str, Any] | None = None,
+        *,
+        trigger_response: bool = True,
+    ) -> None:
+        """Send a message of the user; see the contract."""
+        self._perform(
+            lambda: self._protocol.send_message(
+                message, other_event_data, trigger_response=trigger_response
+            )
+        )
+
+    def add_image(self, image: str, *, trigger_response: bool = True) -> None:
+        """Send an image of the user, as a data URL."""
+        self._perform(lambda: self._protocol.add_image(image, trigger_response=trigger_response))
+
+    def send_audio(self, pcm: bytes, *, commit: bool = False) -> None:
+        """Send audio of the user in an event."""
+        self._perform(lambda: self._protocol.send_audio(pcm, commit=commit))
+
+    def request_response(self, response: Mapping[str, Any] | None = None) -> None:
+        """Ask for a response, as soon as no other is under way."""
+        self._perform(lambda: self._protocol.request_response(response))
+
+    def update_session_config(self, config: Mapping[str, Any]) -> None:
+        """Change the session's configuration."""
+        self._perform(lambda: self._protocol.update_session_config(config))
+
+    def send_function_call_output(
+        self, tool_call: FunctionCall, output: str, start_response: bool = True
+    ) -> None:
+        """Answer a function call of the model."""
+        self._perform(
+            lambda: self._protocol.send_function_call_output(tool_call, output, start_response)
+        )
+
+    def send_mcp_response(
+        self, approval_request: McpApprovalRequestItem, approved: bool, reason: str | None = None
+    ) -> None:
+        """Answer a request to approve the call of an MCP tool."""
+        self._perform(lambda: self._protocol.send_mcp_response(approval_request, approved, reason))
+
+    def interrupt(self, cancel_ongoing_response: bool = True) -> None:
+        """Make the model stop talking, now."""
+        self._perform(lambda: self._protocol.interrupt(cancel_ongoing_response))
+
+    def reset_history(
+        self, old_history: Sequence[RealtimeItem], new_history: Sequence[RealtimeItem]
+    ) -> None:
+        """Make the server's conversation the new one."""
+        self._perform(lambda: self._protocol.reset_history(old_history, new_history))
+
+    def build_session_payload(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The ``session`` object that a configuration becomes on the wire."""
+        return self._protocol.build_session_payload(config)
+
+    # What a transport brings
+
+    @abstractmethod
+    def _check_can_send(self) -> None:
+        """Raise `TransportError` unless the program may send now."""
+
+    @abstractmethod
+    def _write(self, text: str) -> None:
+        """Put a message on the link, at once.
+
+        Raises:
+            TransportError: The link does not take it.
+        """
+
+    def _take_link_event(self, event: Mapping[str, Any]) -> None:
+        """Look at a server event before the protocol gets it; for what concerns the link."""
+
+    # Where things leave
+
+    def _perform(self, action: Callable[[], None]) -> None:
+        self._check_can_send()
+        try:
+            action()
+        finally:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send and tell what the protocol has decided.
+
+        When the link refuses an event, the rest of what the same call wanted to send is dropped.
+
+        Raises:
+            TransportError: The link refused an event other than ``response.create``, whose failure
+                comes as `error`, for it may have waited long since its call.
+        """
+        failure = self._send_all()
+        for emit in self._protocol.take_emits():
+            self.emit(emit.type, *emit.args)
+        if failure is not None:
+            raise failure
+
+    def _send_all(self) -> Exception | None:
+        while sends := self._protocol.take_sends():
+            for event in sends:
+                failure = self._send_now(event)
+                if failure is None:
+                    continue
+                self._protocol.send_failed(event, failure)
+                if event.get("type") != "response.create":
+                    return failure
+                break
+        return None
+
+    def _send_now(self, event: dict[str, Any]) -> Exception | None:
+        changed = self._middlewares.outgoing(event)
+        if changed is None:
+            self._protocol.send_dropped(event)
+            return None
+        try:
+            log.debug("> %s %s", changed.get("type"), changed.get("event_id", ""))
+            self._write(wire.dump(changed))
+        except Exception as exc:  # the link is foreign code
+            return exc
+        return None
+
+    def _receive_message(self, data: str | bytes) -> None:
+        """Take a message of the server. Never raises."""
+        try:
+            event = wire.parse(data)
+        except ProtocolError as exc:
+            self._protocol.receive_invalid(exc, data)
+        else:
+            log.debug("< %s %s", event["type"], event.get("event_id", ""))
+            changed = self._middlewares.incoming(event)
+            if changed is None:
+                return
+            self._take_link_event(changed)
+            self._protocol.receive(changed)
+        try:
+            self._flush()
+        except Exception as exc:  # nobody called, so nobody but the listeners can be told
+            self._report(exc)
+
+    def _report(self, error: Exception) -> None:
+        self.emit("error", ErrorEvent(error))
+
+    # Keys
+
+    async def _resolve_api_key(self, api_key: ApiKey | None, endpoint: str) -> SecretStr:
+        """The key for an endpoint, as it was given; empty when there is none."""
+        given: Any = self._api_key if api_key is None else api_key
+        if given is None and endpoint.startswith(OPENAI_HOST):
+            given = os.environ.get(API_KEY_VARIABLE)
+        if callable(given):
+            given = given()
+            if inspect.isawaitable(given):
+                given = await given
+        return given if isinstance(given, SecretStr) else SecretStr(given or "")
+
+
+def check_api_key(key: SecretStr) -> None:
+    """Refuse what cannot be a key, without showing it.
+
+    Raises:
+        UserError: It is empty, or has characters that cannot be sent in a header.
+    """
+    text = key.get_secret_value()
+    if not text:
+        raise UserError(
+            "no API key: pass api_key to the constructor or to connect(), or set "
+            f"{API_KEY_VARIABLE} for OpenAI's own endpoint"
+        )
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise UserError("the API key has characters that no key has; is it the right variable?")

@@ -1,0 +1,103 @@
+"""Between the text on the link and the events in the program."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from realtime_core.errors import ProtocolError, ValidationError
+
+__all__ = ["decode_audio", "dump", "encode_audio", "parse"]
+
+
+def parse(data: str | bytes) -> dict[str, Any]:
+    """The server event in a message.
+
+    Args:
+        data: A JSON text (RFC 8259); bytes are taken for UTF-8.
+
+    Raises:
+        ProtocolError: It is no JSON text, or no object with a `type`. The message tells no more of
+            the content than where it goes wrong.
+    """
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        event = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        raise ProtocolError(f"the server sent a message that is not JSON: {exc}") from exc
+    if not isinstance(event, dict):
+        raise ProtocolError(f"the server sent a JSON {type(event).__name__}, not an event object")
+    if not isinstance(event.get("type"), str):
+        raise ProtocolError("the server sent an event whose type is not a string")
+    if not isinstance(event.get("event_id"), str | None):
+        raise ProtocolError(
+            f"the server sent a {event['type']!r} event whose event_id is not a string"
+        )
+    return event
+
+
+def dump(event: Mapping[str, Any]) -> str:
+    """The text of a client event.
+
+    None is sent as null; a member that is not to be sent must not be there. NaN and the infinities
+    have no form in JSON and become null, as in `JSON.stringify`. All but ASCII is escaped, so that
+    a string with a lone surrogate can be sent too.
+
+    Raises:
+        ValidationError: The event holds what JSON cannot express, or holds itself.
+    """
+    try:
+        return _dumps(event)
+    except ValueError:
+        # Rare enough to look through the event only now: a float without a JSON form, or a cycle.
+        pass
+    except TypeError as exc:
+        raise ValidationError(f"event cannot be sent as JSON: {exc}") from exc
+    try:
+        return _dumps(_without_nan(event))
+    except (RecursionError, ValueError, TypeError) as exc:
+        raise ValidationError(f"event cannot be sent as JSON: {exc}") from exc
+
+
+def encode_audio(pcm: bytes) -> str:
+    """Audio as the wire carries it: base64 (RFC 4648, section 4)."""
+    return base64.b64encode(pcm).decode("ascii")
+
+
+def decode_audio(text: str) -> bytes:
+    """The audio in a base64 text; missing padding and white space do no harm.
+
+    Raises:
+        ProtocolError: It is no base64.
+    """
+    compact = "".join(text.split())
+    padded = compact + "=" * (-len(compact) % 4)
+    try:
+        return base64.b64decode(padded, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise ProtocolError(f"audio is not base64: {exc}") from exc
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    # `json` reads NaN and Infinity, which RFC 8259 does not know.
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _without_nan(value: object) -> object:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case Mapping():
+            return {key: _without_nan(member) for key, member in value.items()}
+        case list() | tuple():
+            return [_without_nan(member) for member in value]
+        case _:
+            return value

@@ -1,0 +1,46 @@
+"""What this distribution's transports bring as a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from realtime_core.hookspecs import hookimpl
+
+__all__ = ["realtime_local_servers", "realtime_responders", "realtime_transports"]
+
+
+@hookimpl
+def realtime_transports() -> Mapping[str, Callable[..., Any]]:
+    """WebRTC."""
+    return {"webrtc": _webrtc}
+
+
+@hookimpl
+def realtime_responders() -> Mapping[str, Callable[[str], Any]]:
+    """Responders that need nothing but this distribution."""
+    return {"parrot": _parrot}
+
+
+@hookimpl
+def realtime_local_servers() -> Mapping[str, Callable[..., Any]]:
+    """A server that speaks OpenAI's Realtime protocol."""
+    return {"openai": _local_server}
+
+
+def _webrtc(**options: Any) -> Any:
+    from realtime_transports.webrtc import OpenAIRealtimeWebRTC
+
+    return OpenAIRealtimeWebRTC(**options)
+
+
+def _parrot(argument: str) -> Any:
+    from realtime_transports.local_server.responders import make_parrot
+
+    return make_parrot(argument)
+
+
+def _local_server(**options: Any) -> Any:
+    from realtime_transports.local_server import LocalRealtimeServer
+
+    return LocalRealtimeServer(**options)

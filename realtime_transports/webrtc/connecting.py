@@ -1,0 +1,108 @@
+"""One attempt to connect, stage by stage, each with its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from realtime_core.errors import ConnectError, ConnectStage, RealtimeError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_core.transport import ApiKey
+    from realtime_transports.webrtc.link import WebRTCLink
+    from realtime_transports.webrtc.options import ConnectTimeouts
+
+__all__ = ["ConnectRequest", "Phase", "Stages", "wait_until_connected"]
+
+
+@dataclass(frozen=True)
+class ConnectRequest:
+    """What one call of `connect` asks for."""
+
+    api_key: ApiKey | None
+    url: str
+    initial_session_config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stage that was passed."""
+
+    stage: ConnectStage
+    duration_s: float
+
+
+HINTS = {
+    ConnectStage.AUDIO: "is the audio device in use or waiting for a permission?",
+    ConnectStage.HTTP: "is the endpoint right, and the network up?",
+    ConnectStage.ICE: (
+        "no pair of addresses worked; UDP may be blocked on the way, which a TURN server "
+        "(ice_servers=) gets around"
+    ),
+    ConnectStage.DTLS: "the peer was reached and did not finish the handshake",
+    ConnectStage.CHANNEL: "the peer did not open the data channel",
+    ConnectStage.SESSION: "the server did not confirm the session's configuration",
+}
+
+
+class Stages:
+    """Keeps the deadline of each stage, and gives errors their stage."""
+
+    def __init__(self, timeouts: ConnectTimeouts) -> None:
+        """Begin before the first stage."""
+        self._timeouts = timeouts
+        self.current = ConnectStage.KEY
+        """The stage entered last."""
+        self.phases: list[Phase] = []
+        """The stages passed so far, with the time that each took."""
+
+    @asynccontextmanager
+    async def enter(self, stage: ConnectStage) -> AsyncIterator[None]:
+        """Be in a stage.
+
+        Raises:
+            ConnectError: The stage took too long, or what happened in it has no stage of its own.
+            UserError: As raised within.
+        """
+        self.current = stage
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        deadline_s = self._timeouts.of(stage)
+        try:
+            async with asyncio.timeout(deadline_s):
+                yield
+        except TimeoutError as exc:
+            hint = HINTS.get(stage)
+            message = f"stage {stage.value} took longer than {deadline_s:g} s"
+            raise ConnectError(stage, f"{message}: {hint}" if hint else message) from exc
+        except (ConnectError, UserError):
+            raise
+        except Exception as exc:  # aiortc and plugins raise errors of many classes
+            text = str(exc) if isinstance(exc, RealtimeError) else f"{type(exc).__name__}: {exc}"
+            raise ConnectError(stage, text) from exc
+        self.phases.append(Phase(stage, loop.time() - started_s))
+
+
+async def wait_until_connected(link: WebRTCLink, stages: Stages) -> None:
+    """Wait until the data channel is open.
+
+    Raises:
+        ConnectError: A stage took too long, or the connection failed in it.
+    """
+    reached: list[tuple[ConnectStage, Callable[[], bool]]] = [
+        (ConnectStage.ICE, link.is_ice_connected),
+        (ConnectStage.DTLS, link.is_dtls_connected),
+        (ConnectStage.CHANNEL, lambda: link.is_open),
+    ]
+    for stage, is_reached in reached:
+        async with stages.enter(stage):
+            await link.wait_until(lambda done=is_reached: done() or link.has_failed())  # type: ignore[misc]
+            if not is_reached():
+                raise ConnectError(stage, f"the connection failed: {HINTS[stage]}")
+
+

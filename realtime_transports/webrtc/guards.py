@@ -1,0 +1,73 @@
+"""Defects of aiortc kept away from a connection.
+
+Each guard replaces one method on one object of one connection. Where a release of aiortc no longer
+has the method, the connection goes on unguarded with a warning; `tests/transports/test_guards.py`
+then fails.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiortc import RTCPeerConnection
+
+__all__ = ["drop_empty_rtp", "survive_bad_messages"]
+
+log = logging.getLogger(__name__)
+
+RTP_METHOD = "_handle_rtp_packet"
+MESSAGE_METHOD = "_receive"
+
+
+def drop_empty_rtp(pc: RTCPeerConnection) -> None:
+    """Drop RTP packets without payload: the stock decoder takes one for the end of the stream.
+
+    Call it when the transceivers are there; calling it twice is fine.
+    """
+    for receiver in pc.getReceivers():
+        handle = _method(receiver, RTP_METHOD)
+        if handle is not None:
+            setattr(receiver, RTP_METHOD, _without_empty(handle))
+
+
+def survive_bad_messages(pc: RTCPeerConnection, on_bad: Callable[[Exception], None]) -> None:
+    """Keep the connection when a message cannot be handled.
+
+    A text message that is not UTF-8, or an exception of a listener, closes a stock connection.
+    Call it when the data channel's transport is there (`pc.sctp`).
+
+    Args:
+        pc: The connection.
+        on_bad: Told the exception instead; must not raise.
+    """
+    if pc.sctp is None:
+        return
+    receive = _method(pc.sctp, MESSAGE_METHOD)
+    if receive is None:
+        return
+
+    async def receive_safely(stream_id: int, pp_id: int, data: bytes) -> None:
+        try:
+            await receive(stream_id, pp_id, data)
+        except Exception as exc:  # noqa: BLE001 - aiortc runs listeners here, and decodes the peer's bytes
+            on_bad(exc)
+
+    setattr(pc.sctp, MESSAGE_METHOD, receive_safely)
+
+
+def _method(target: Any, name: str) -> Callable[..., Any] | None:
+    method: Callable[..., Any] | None = getattr(target, name, None)
+    if method is None:
+        log.warning("this release of aiortc has no %s.%s", type(target).__name__, name)
+    return method
+
+
+def _without_empty(handle: Callable[..., Any]) -> Callable[..., Any]:
+    async def handle_unless_empty(packet: Any, arrival_time_ms: int) -> None:
+        if packet.payload:
+            await handle(packet, arrival_time_ms=arrival_time_ms)
+
+    return handle_unless_empty

@@ -1,0 +1,1 @@
+"""The media path: PCM to RTP and back."""

@@ -1,0 +1,126 @@
+"""From frames off the network to an audio sink, without ever holding the network up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from realtime_core.audio import AudioFrame, AudioSink
+from realtime_core.errors import AudioError
+from realtime_core.resample import StreamingResampler
+
+if TYPE_CHECKING:
+    from realtime_core.audio import AudioTap
+
+__all__ = ["IncomingAudio"]
+
+log = logging.getLogger(__name__)
+
+MAX_BUFFERED_S = 2.0
+"""What a sink may be behind before the oldest audio is dropped and counted."""
+
+
+class IncomingAudio:
+    """Takes frames at the network's pace and writes them at the sink's."""
+
+    def __init__(
+        self,
+        sink: AudioSink | None,
+        *,
+        tap: AudioTap | None = None,
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        """Take an open sink.
+
+        Args:
+            sink: None drains the audio.
+            tap: Sees each frame as it goes to the sink.
+            on_error: Gets what the sink raises, once; the audio is drained from then on.
+        """
+        self._sink = sink
+        self._tap = tap
+        self._on_error = on_error
+        self._frames: deque[AudioFrame] = deque()
+        self._buffered_s = 0.0
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._resampler: StreamingResampler | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self.received_s = 0.0
+        """Seconds of audio that came."""
+        self.dropped_s = 0.0
+        """Seconds of audio that the sink had no time for."""
+
+    def push(self, frame: AudioFrame) -> None:
+        """Take a frame. Never blocks."""
+        self.received_s += frame.duration_s
+        if self._tap is not None:
+            self._tap.heard(frame, asyncio.get_running_loop().time())
+        if self._sink is None:
+            return
+        self._frames.append(frame)
+        self._buffered_s += frame.duration_s
+        while self._buffered_s > MAX_BUFFERED_S:
+            self.dropped_s += self._forget_oldest()
+        self._idle.clear()
+        self._arrived.set()
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write_all())
+
+    def clear(self) -> None:
+        """Drop what has not been heard yet."""
+        while self._frames:
+            self._forget_oldest()
+        if self._sink is not None:
+            self._sink.clear()
+
+    async def drain(self) -> None:
+        """Wait until everything that came has been heard or stored."""
+        if self._sink is not None:
+            await self._idle.wait()
+            await self._sink.drain()
+
+    async def close(self) -> None:
+        """Stop writing. The sink stays open: it is closed by its owner."""
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+
+    def _forget_oldest(self) -> float:
+        duration = self._frames.popleft().duration_s
+        self._buffered_s = max(0.0, self._buffered_s - duration)
+        return duration
+
+    async def _write_all(self) -> None:
+        while True:
+            while self._frames:
+                frame = self._frames.popleft()
+                self._buffered_s = max(0.0, self._buffered_s - frame.duration_s)
+                await self._write(frame)
+            self._idle.set()
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _write(self, frame: AudioFrame) -> None:
+        if self._sink is None:
+            return
+        try:
+            await self._sink.write(self._resample(frame, self._sink.rate_hz))
+        except Exception as exc:  # a sink is foreign code
+            name = type(self._sink).__name__
+            self._sink = None
+            error = AudioError(f"sink {name} raised {type(exc).__name__}: {exc}")
+            error.__cause__ = exc
+            self._on_error(exc if isinstance(exc, AudioError) else error)
+
+    def _resample(self, frame: AudioFrame, rate_hz: int | None) -> AudioFrame:
+        if rate_hz is None or rate_hz == frame.rate_hz:
+            return frame
+        if self._resampler is None:
+            self._resampler = StreamingResampler(frame.rate_hz, rate_hz, frame.channels)
+        first = round(frame.first_sample * rate_hz / frame.rate_hz)
+        return AudioFrame(self._resampler.push(frame.samples), rate_hz, first)

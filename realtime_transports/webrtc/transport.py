@@ -1,0 +1,604 @@
+"""`OpenAIRealtimeWebRTC`: a realtime session with the audio on a media track, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from realtime_core.errors import (
+    ConnectError,
+    ConnectionLostError,
+    ConnectStage,
+    TransportError,
+    UserError,
+)
+from realtime_core.transport import ApiKey, ConnectionState, ConnectionStatus
+from realtime_transports.openai.transport import OpenAIRealtimeBase, check_api_key
+from realtime_transports.webrtc.call_audio import AudioEvents, AudioSettings, CallAudio
+from realtime_transports.webrtc.connecting import (
+    ConnectRequest,
+    Phase,
+    Stages,
+    wait_until_connected,
+)
+from realtime_transports.webrtc.link import LinkEvents, PeerConnection, WebRTCLink
+from realtime_transports.webrtc.options import (
+    ConnectTimeouts,
+    IceServer,
+    make_peer_connection,
+    make_ssl_context,
+    prepare_peer_connection,
+)
+from realtime_transports.webrtc.signaling import AiohttpClient, HttpClient, Signaling
+
+if TYPE_CHECKING:
+    from realtime_core.audio import AudioSink, AudioSource, AudioTap
+    from realtime_core.middleware import EventMiddleware
+    from realtime_core.plugins import PluginManager
+    from realtime_transports.webrtc.media.path import MediaPath, MediaPathFactory, MediaStatistics
+
+__all__ = ["DEFAULT_CALLS_URL", "OpenAIRealtimeWebRTC", "WebRTCConnectionState"]
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CALLS_URL = "https://api.openai.com/v1/realtime/calls"
+
+EPHEMERAL_KEY_PREFIX = "ek_"
+
+DISCONNECTED_GRACE_S = 5.0
+"""How long a lost peer may take to come back, as in OpenAI Agents JS."""
+
+
+@dataclass(frozen=True)
+class WebRTCConnectionState(ConnectionState):
+    """A look at a WebRTC connection."""
+
+    peer_connection: PeerConnection | None = None
+    data_channel: Any = None
+    call_id: str | None = None
+
+
+class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
+    """A realtime session over WebRTC.
+
+    It connects any number of times, one after the other::
+
+        async with OpenAIRealtimeWebRTC(source="file:q.wav", sink="file:a.wav") as transport:
+            transport.on("audio_transcript_delta", lambda event: print(event.delta))
+            await transport.connect()
+            transport.send_message("Hello!")
+    """
+
+    def __init__(
+        self,
+        *,
+        source: AudioSource | str | None = "mic",
+        sink: AudioSink | str | None = "speaker",
+        model: str | None = None,
+        api_key: ApiKey | None = None,
+        base_url: str | None = None,
+        use_insecure_api_key: bool = False,
+        require_ephemeral_key: bool = False,
+        change_peer_connection: Callable[[Any], Any | Awaitable[Any]] | None = None,
+        ice_servers: Sequence[IceServer] = (),
+        loopback: bool = False,
+        headers: Mapping[str, str] | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        ca_file: str | None = None,
+        timeouts: ConnectTimeouts | None = None,
+        middlewares: Iterable[EventMiddleware] = (),
+        plugins: PluginManager | None = None,
+        tap: AudioTap | None = None,
+        peer_connection_factory: Callable[[], PeerConnection] | None = None,
+        media_path_factory: MediaPathFactory | None = None,
+        http: HttpClient | None = None,
+    ) -> None:
+        """Set everything up; nothing is opened before `connect`.
+
+        Args:
+            source: The user's audio: an object, which the caller closes; a spec such as
+                ``"file:question.wav"``, which the transport opens and closes; None for silence.
+                Left out, it is the microphone.
+            sink: Where the model's audio goes, likewise; None drains it. Left out: the speaker.
+            model: The model; None means the default of OpenAI's SDKs.
+            api_key: A key, or a function or coroutine function that gives one. None means the
+                environment's ``OPENAI_API_KEY``, for OpenAI's own endpoint only.
+            base_url: The full endpoint that the offer is posted to, used as it is.
+            use_insecure_api_key: Treat any key like an ephemeral one: post the offer alone, and
+                do not refuse it under `require_ephemeral_key`.
+            require_ephemeral_key: Refuse keys that do not begin with ``ek_``, as browsers must.
+            change_peer_connection: Gets the peer connection before the offer is made, and returns
+                it or another one.
+            ice_servers: STUN and TURN servers; none are asked unless given here.
+            loopback: Let the call use 127.0.0.1, for a server on this machine.
+            headers: More headers for the request; they win over ours.
+            organization: OpenAI's organization id.
+            project: OpenAI's project id.
+            ca_file: Certificates to trust, PEM; None means the system's.
+            timeouts: The deadline of each stage.
+            middlewares: They see wire events; the first is the nearest to the program.
+            plugins: Where specs are looked up; None means this environment's.
+            tap: Sees all audio of the conversation.
+            peer_connection_factory: Makes peer connections; None means aiortc's.
+            media_path_factory: Makes the media path; None means aiortc's own.
+            http: Posts the offer; None means aiohttp, with proxies from the environment.
+
+        Raises:
+            UserError: An option cannot be used.
+        """
+        super().__init__(model=model, api_key=api_key, middlewares=middlewares)
+        self._base_url = base_url or DEFAULT_CALLS_URL
+        self._use_insecure_api_key = use_insecure_api_key
+        self._require_ephemeral_key = require_ephemeral_key
+        self._change_peer_connection = change_peer_connection
+        self._loopback = loopback
+        self._timeouts = timeouts or ConnectTimeouts()
+        self._signaling = Signaling(
+            http or AiohttpClient(ssl_context=make_ssl_context(ca_file)),
+            headers or {},
+            organization,
+            project,
+        )
+        self._make_peer_connection = peer_connection_factory or (
+            lambda: make_peer_connection(ice_servers)
+        )
+        self._audio_settings = AudioSettings(
+            source, sink, tap, plugins, media_path_factory or _stock_media_path
+        )
+        self._audio: CallAudio | None = None
+        self._audio_events: AudioEvents | None = None
+        self._status: ConnectionStatus = "disconnected"
+        self._call_id: str | None = None
+        self._muted = False
+        self._link: WebRTCLink | None = None
+        self._attempt: _Attempt | None = None
+        self._stages = Stages(self._timeouts)
+        self._grace: asyncio.TimerHandle | None = None
+        self._is_peer_silent = False
+        self._closing: set[asyncio.Task[Any]] = set()
+
+    # What it is
+
+    @property
+    def status(self) -> ConnectionStatus:
+        """Whether there is a connection."""
+        return self._status
+
+    @property
+    def muted(self) -> bool:
+        """Whether the source's audio is replaced by silence."""
+        return self._muted
+
+    @property
+    def call_id(self) -> str | None:
+        """The provider's id of the call."""
+        return self._call_id
+
+    @property
+    def connection_state(self) -> WebRTCConnectionState:
+        """The connection with its parts, for diagnosis."""
+        link = self._link
+        if link is None:
+            return WebRTCConnectionState(self._status)
+        return WebRTCConnectionState(
+            self._status, link.peer_connection, link.channel, self._call_id
+        )
+
+    @property
+    def connect_phases(self) -> tuple[Phase, ...]:
+        """The stages that the last attempt to connect passed, with their times."""
+        return tuple(self._stages.phases)
+
+    def media_statistics(self) -> MediaStatistics | None:
+        """What the media path carried so far; None before the first connection."""
+        media = self._audio.media if self._audio else None
+        return media.statistics() if media else None
+
+    # Connecting
+
+    async def connect(
+        self,
+        *,
+        api_key: ApiKey | None = None,
+        model: str | None = None,
+        url: str | None = None,
+        call_id: str | None = None,
+        initial_session_config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Place a call and wait until the session is configured; see the contract.
+
+        Args:
+            api_key: For this call; None means the constructor's.
+            model: From now on; None leaves it.
+            url: The full endpoint for this call.
+            call_id: Not for WebRTC, which always places a call of its own.
+            initial_session_config: The session's configuration.
+        """
+        if call_id is not None:
+            raise UserError("WebRTC places calls; to attach to one, use the WebSocket transport")
+        if self._status == "connected":
+            return
+        if self._attempt is not None:
+            await asyncio.shield(self._attempt.outcome)
+            return
+        request = ConnectRequest(api_key, url or self._base_url, initial_session_config or {})
+        attempt = self._attempt = _Attempt(request, model_before=self.current_model)
+        if model is not None:
+            self.current_model = model
+        attempt.task = asyncio.get_running_loop().create_task(self._run_attempt(attempt))
+        try:
+            await asyncio.shield(attempt.outcome)
+        except asyncio.CancelledError:
+            if self._attempt is attempt:
+                self.close()
+            raise
+
+    async def _run_attempt(self, attempt: _Attempt) -> None:
+        stages = self._stages = Stages(self._timeouts)
+        try:
+            async with stages.enter(ConnectStage.KEY):
+                key = await self._key_for(attempt.request)
+        except (ConnectError, UserError) as exc:
+            self._end_attempt(exc)  # nothing was begun, so there is nothing more to tell
+            return
+        try:
+            await self._connect_by_stages(attempt, stages, key)
+        except Exception as exc:  # factories given by the caller are foreign code
+            if self._attempt in (attempt, None):
+                self._fail(exc)
+            else:  # a listener has closed the transport and is connecting again
+                self._report(exc)
+        else:
+            self._attempt = None
+
+    async def _connect_by_stages(
+        self, attempt: _Attempt, stages: Stages, key: SecretStr
+    ) -> None:
+        request = attempt.request
+        async with stages.enter(ConnectStage.SDP):
+            link = self._make_link()
+        self._status = "connecting"
+        self.emit("connection_change", self._status)
+        if self._attempt is not attempt:  # a listener has closed the transport
+            raise TransportError("Connection closed before setup completed")
+        async with stages.enter(ConnectStage.AUDIO):
+            link.add_media(await self._open_audio())
+        async with stages.enter(ConnectStage.SDP):
+            if self._change_peer_connection is not None:
+                await link.replace_peer_connection(self._change_peer_connection)
+            offer = await link.make_offer()
+        async with stages.enter(ConnectStage.HTTP):
+            answer = await self._signaling.place_call(
+                request.url, offer, api_key=key, session=self._session_part(key, request)
+            )
+        self._call_id = answer.call_id
+        async with stages.enter(ConnectStage.SDP):
+            await link.take_answer(answer.sdp)
+        await wait_until_connected(link, stages)
+        async with stages.enter(ConnectStage.SESSION):
+            await attempt.confirmed.wait()
+
+    async def _open_audio(self) -> MediaPath:
+        audio = self._audio = CallAudio(self._audio_settings)
+        self._audio_events = AudioEvents(
+            lambda: self._protocol.current_audio,
+            lambda event: self.emit("audio", event),
+            lambda: self.has_listeners("audio"),
+        )
+        media = await audio.open(on_frame=self._audio_events.push, on_error=self._report)
+        media.set_muted(self._muted)
+        return media
+
+    async def _key_for(self, request: ConnectRequest) -> SecretStr:
+        key = await self._resolve_api_key(request.api_key, request.url)
+        needs_ephemeral = self._require_ephemeral_key and not self._use_insecure_api_key
+        if needs_ephemeral and not _is_ephemeral(key):
+            raise UserError(
+                "Using the WebRTC connection in a browser environment requires an ephemeral client "
+                "key. If you need to use a regular API key, use the WebSocket transport or set the "
+                "`useInsecureApiKey` option to true."
+            )
+        check_api_key(key)
+        return key
+
+    def _session_part(self, key: SecretStr, request: ConnectRequest) -> dict[str, Any] | None:
+        """The session to post with the offer, so that it holds before the first sample."""
+        if self._use_insecure_api_key or _is_ephemeral(key):
+            return None
+        return self.build_session_payload(
+            {**request.initial_session_config, "model": self.current_model}
+        )
+
+    def _make_link(self) -> WebRTCLink:
+        events = LinkEvents(
+            on_message=self._on_message,
+            on_channel_open=self._on_channel_open,
+            on_channel_error=self._on_channel_error,
+            on_channel_close=self._on_channel_close,
+            on_state=self._on_peer_state,
+            on_silence=self._on_silence,
+        )
+
+        def prepare(peer_connection: Any) -> None:
+            prepare_peer_connection(
+                peer_connection, loopback=self._loopback, on_bad_message=self._report
+            )
+
+        self._link = WebRTCLink(self._make_peer_connection, events, prepare=prepare)
+        return self._link
+
+    def _end_attempt(self, exc: Exception) -> None:
+        """The attempt under way, if any, came to nothing."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is None:
+            return
+        if not attempt.outcome.done():
+            self.current_model = attempt.model_before
+            attempt.outcome.set_exception(exc)
+        if attempt.task is not None:
+            self._until_closed(attempt.task)
+            attempt.task.cancel()
+
+    # What happens to the link
+
+    def _on_channel_open(self) -> None:
+        """Configure the session before anything else is sent."""
+        attempt = self._attempt
+        if attempt is None or attempt.is_configuring:
+            return
+        attempt.is_configuring = True
+        try:
+            self._protocol.link_opened(attempt.request.initial_session_config)
+            self._flush()
+        except Exception as exc:  # what a factory of the caller's makes may raise anything
+            self._fail(exc)
+
+    def _on_message(self, data: str | bytes) -> None:
+        if self._status == "connected" or (self._attempt and self._attempt.is_configuring):
+            self._receive_message(data)
+
+    def _take_link_event(self, event: Mapping[str, Any]) -> None:
+        if self._attempt is None or not self._attempt.is_configuring:
+            return
+        if event["type"] == "session.updated":
+            self._confirm(self._attempt)
+        elif event["type"] == "error":
+            self._fail(_rejected_config(event))
+
+    def _confirm(self, attempt: _Attempt) -> None:
+        """The server has the configuration: audio may flow, and the program may send."""
+        link = self._link
+        if link is None or attempt.confirmed.is_set():
+            return
+        attempt.confirmed.set()
+        link.start_media()
+        self._status = "connected"
+        self.emit("connection_change", self._status)
+        if self._link is link:  # unless a listener has closed it
+            self.emit("connected")
+        if self._link is link and not attempt.outcome.done():
+            attempt.outcome.set_result(None)
+
+    def _on_channel_error(self, event: object = None) -> None:
+        text = getattr(event, "message", None) or event or "no reason given"
+        self._fail(self._lost(f"the data channel failed: {text}"))
+
+    def _on_channel_close(self) -> None:
+        self._fail(self._lost("the peer closed the data channel"))
+
+    def _on_peer_state(self, state: str) -> None:
+        self._is_peer_silent = state == "disconnected"
+        if state == "disconnected":
+            self._begin_grace()
+        elif state == "connected":
+            self._end_grace()
+        elif state in ("failed", "closed"):
+            self._end_attempt(self._lost(f"the peer connection is {state}"))
+            self._disconnect(complete=False)
+
+    def _on_silence(self, silent_for_s: float) -> None:
+        self._is_peer_silent = True
+        self._report(
+            ConnectionLostError(
+                f"nothing came from the peer for {silent_for_s:.1f} s, and it answers no probe",
+                silent_for_s=silent_for_s,
+            )
+        )
+        self._begin_grace()
+
+    def _begin_grace(self) -> None:
+        self._end_grace()
+        loop = asyncio.get_running_loop()
+        self._grace = loop.call_later(DISCONNECTED_GRACE_S, self._on_grace_over)
+
+    def _end_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+
+    def _on_grace_over(self) -> None:
+        if self._is_peer_silent:
+            self._end_attempt(self._lost("the peer did not come back"))
+            self._disconnect(complete=False)
+
+    def _lost(self, message: str) -> TransportError:
+        if self._attempt is None:
+            return ConnectionLostError(message)
+        return ConnectError(self._stages.current, f"{message} before the connection was ready")
+
+    def _fail(self, exc: Exception) -> None:
+        self._end_attempt(exc)
+        failure = self._disconnect(complete=False)
+        self._report(exc)
+        if failure is not None:
+            self._report(failure)
+
+    # Using it
+
+    def _check_can_send(self) -> None:
+        if self._status != "connected" or self._link is None or not self._link.is_open:
+            raise TransportError(
+                "WebRTC data channel is not connected. Make sure you call `connect()` before "
+                "sending events."
+            )
+
+    def _write(self, text: str) -> None:
+        if self._link is None:
+            raise TransportError("the connection was closed while an event was sent")
+        self._link.send(text)
+
+    def interrupt(self, cancel_ongoing_response: bool = True) -> None:
+        """Make the model stop talking: on the server, and what is still on its way here."""
+        super().interrupt(cancel_ongoing_response)
+        if self._audio is not None and self._audio.media is not None:
+            self._audio.media.clear()
+        if self._audio_events is not None:
+            self._audio_events.clear()
+
+    def mute(self, muted: bool) -> None:
+        """Replace the source's audio by silence, or not; now and in later connections."""
+        self._muted = bool(muted)
+        if self._audio is not None and self._audio.media is not None:
+            self._audio.media.set_muted(self._muted)
+
+    async def drain(self) -> None:
+        """Wait until the data channel has room."""
+        self._check_can_send()
+        if self._link is not None:
+            await self._link.drain()
+
+    async def wait_source_ended(self) -> None:
+        """Wait until the source has ended and its audio has left."""
+        await self._while_connected(lambda media: media.wait_source_ended())
+
+    async def wait_heard(self) -> None:
+        """Wait until the audio that the model has sent so far has been heard or stored."""
+        await self._while_connected(lambda media: media.wait_heard())
+
+    async def _while_connected(self, wait: Callable[[MediaPath], Awaitable[None]]) -> None:
+        """Wait for something about the audio, but not beyond the connection."""
+        self._check_can_send()
+        media = self._audio.media if self._audio else None
+        if media is None:
+            return
+        gone = asyncio.get_running_loop().create_future()
+
+        def on_disconnected() -> None:
+            if not gone.done():
+                gone.set_exception(TransportError("the connection ended while waiting for audio"))
+
+        self.once("disconnected", on_disconnected)
+        waiting = asyncio.ensure_future(wait(media))
+        try:
+            await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
+            (gone if gone.done() else waiting).result()
+        finally:
+            self.off("disconnected", on_disconnected)
+            waiting.cancel()
+            gone.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    # Closing
+
+    def close(self) -> None:
+        """Close in any state; the status is `disconnected` at once."""
+        was_connected = self._status == "connected"
+        self._end_attempt(TransportError("Connection closed before setup completed"))
+        failure = self._disconnect(complete=was_connected)
+        if failure is not None:
+            raise failure
+
+    async def wait_closed(self) -> None:
+        """Wait until everything that was opened is closed, and listeners have run."""
+        current = asyncio.current_task()
+        while closing := [task for task in self._closing if task is not current]:
+            await asyncio.wait(closing)
+        await self._finish_listeners()
+
+    def _disconnect(self, *, complete: bool) -> Exception | None:
+        """Let go of the call, if there is one, and tell so.
+
+        Args:
+            complete: Whether the call came to its proper end.
+
+        Returns:
+            Why the link could not be closed properly, or None.
+        """
+        self._end_grace()
+        self._is_peer_silent = False
+        link, self._link = self._link, None
+        audio, self._audio = self._audio, None
+        had_status, self._status = self._status, "disconnected"
+        self._call_id = None
+        self._protocol.link_closed()
+        failure: Exception | None = None
+        if link is not None:
+            try:
+                link.close()
+            except TransportError as exc:
+                failure = exc
+            closing = self._finish_call(link, audio, complete=complete)
+            self._until_closed(asyncio.get_running_loop().create_task(closing))
+        if had_status != "disconnected":
+            self.emit("connection_change", self._status)
+            self.emit("disconnected")
+        return failure
+
+    async def _finish_call(
+        self, link: WebRTCLink, audio: CallAudio | None, *, complete: bool
+    ) -> None:
+        try:
+            await link.wait_closed()
+        except Exception as exc:  # aiortc's errors here are of many classes
+            log.warning("the peer connection could not be closed: %s", exc)
+        try:
+            if audio is not None:
+                await audio.close(complete=complete)
+        except Exception as exc:  # sources and sinks may be foreign code
+            self._report(exc)
+
+    def _until_closed(self, task: asyncio.Task[Any]) -> None:
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+class _Attempt:
+    """An attempt to connect; whoever calls `connect` meanwhile waits for its outcome."""
+
+    def __init__(self, request: ConnectRequest, *, model_before: str) -> None:
+        self.request = request
+        self.model_before = model_before
+        self.task: asyncio.Task[None] | None = None
+        self.is_configuring = False
+        """Whether the configuration has been sent."""
+        self.confirmed = asyncio.Event()
+        """Set when the server has confirmed it."""
+        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Those who wait may all have been cancelled; then nobody asks for the exception.
+        self.outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _is_ephemeral(key: SecretStr) -> bool:
+    return key.get_secret_value().startswith(EPHEMERAL_KEY_PREFIX)
+
+
+def _rejected_config(event: Mapping[str, Any]) -> ConnectError:
+    error = event.get("error")
+    message = error.get("message") if isinstance(error, Mapping) else None
+    return ConnectError(
+        ConnectStage.SESSION,
+        f"the server refused the session's configuration: {message or 'no reason given'}",
+        provider_message=message if isinstance(message, str) else None,
+    )
+
+
+def _stock_media_path(**options: Any) -> MediaPath:
+    from realtime_transports.webrtc.media.path import StockMediaPath
+
+    return StockMediaPath(**options)

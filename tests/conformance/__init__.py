@@ -1,0 +1,1 @@
+"""Runs recorded behaviour of OpenAI Agents JS against the transports of this project."""
