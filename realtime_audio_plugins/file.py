@@ -203,7 +203,9 @@ class FileSink(AudioSink):
             writer.cut_to(self._span.kept_samples)
         except AudioError:
             writer.close(complete=False)
-            raise
+            if complete:
+                raise
+            return
         writer.close(complete=complete)
 
     def _opened(self) -> WavWriter:

@@ -31,8 +31,9 @@ class StereoRecorder:
 
     An `AudioTap`. The time line begins with the first frame of either side. Where a side has no
     audio it is silent. A side whose audio came in a burst, ahead of its time, is moved back into
-    place, to within 40 ms, at its next silence. Files are written as `FileSink` writes them: valid at every moment,
-    under a temporary name until closed as complete. At most two seconds are held in memory.
+    place, to within 40 ms, at its next silence. Files are written as `FileSink` writes them: valid
+    at every moment, under a temporary name until closed as complete. At most two seconds are held
+    in memory.
     """
 
     def __init__(self, path: str | os.PathLike[str], rate_hz: int = 24_000) -> None:

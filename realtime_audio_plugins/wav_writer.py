@@ -62,6 +62,7 @@ class WavWriter:
         self._rate_hz = rate_hz
         self._channels = channels
         self._data_bytes = 0
+        self._failure: AudioError | None = None
         self._file: BinaryIO | None = self._create()
         try:
             self._put(b"")
@@ -118,12 +119,13 @@ class WavWriter:
         A file that is not complete keeps its temporary name; without samples it is removed.
 
         Raises:
-            AudioError: The file could not be completed; what there is keeps its temporary name.
+            AudioError: The file could not be completed, now or before; what there is keeps its
+                temporary name.
         """
         if self._file is None:
             return
         file, self._file = self._file, None
-        if complete:
+        if complete and self._failure is None:
             try:
                 file.close()
                 self.partial_path.replace(self.path)
@@ -136,6 +138,8 @@ class WavWriter:
         if not self._data_bytes:
             with contextlib.suppress(OSError):
                 self.partial_path.unlink()
+        if complete and self._failure is not None:
+            raise self._failure
 
     def _create(self) -> BinaryIO:
         try:
@@ -168,7 +172,8 @@ class WavWriter:
         try:
             yield self._file
         except OSError as exc:
-            raise self._error(exc) from exc
+            self._failure = self._error(exc)
+            raise self._failure from exc
 
     def _header(self) -> bytes:
         frame_bytes = _SAMPLE_BYTES * self._channels

@@ -9,7 +9,15 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AudioFrame", "AudioRecorder", "AudioSink", "AudioSource", "AudioTap", "Pcm16", "frame_from_mono"]
+__all__ = [
+    "AudioFrame",
+    "AudioRecorder",
+    "AudioSink",
+    "AudioSource",
+    "AudioTap",
+    "Pcm16",
+    "frame_from_mono",
+]
 
 Pcm16: TypeAlias = NDArray[np.int16]
 """Samples of 16 bits, shape (n, channels) in an `AudioFrame`."""

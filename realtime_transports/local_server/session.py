@@ -39,7 +39,7 @@ class SessionLink(Protocol):
             TransportError: It cannot be sent.
         """
 
-    def play(self, samples: Pcm16) -> None:
+    def play(self, samples: Pcm16, /) -> None:
         """Queue audio on the track: int16, mono, 24 kHz."""
 
     def clear(self) -> None:

@@ -77,7 +77,7 @@ class WebSocketSession:
         self._unsent.append(wire.dump(event))
         self._filled.set()
 
-    def play(self, samples: Pcm16) -> None:
+    def play(self, _samples: Pcm16) -> None:
         """Never asked for: audio is in events."""
         raise TransportError("a WebSocket has no track")
 

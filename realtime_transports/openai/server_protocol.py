@@ -103,7 +103,7 @@ class ServerProtocol:
         self._answers = Answers(
             self._outbox, self.conversation, config, has_track=link is Link.WEBRTC
         )
-        self._handlers: Mapping[str, Callable[[JsonObject, float], None]] = {
+        self._handlers: Mapping[str, Callable[[JsonObject], None]] = {
             "session.update": self._update_session,
             "input_audio_buffer.append": self._append_audio,
             "input_audio_buffer.commit": self._commit_audio,
@@ -118,6 +118,7 @@ class ServerProtocol:
         }
         self._waiting: deque[JsonObject] = deque()
         self._wait: _Wait | None = None
+        self._now_s = 0.0
         self._outbox.send("session.created", session=config.to_dict())
 
     def receive(self, event: object, now_s: float) -> None:
@@ -192,10 +193,11 @@ class ServerProtocol:
                 self._answer_turn()
 
     def _handle_waiting(self, now_s: float) -> None:
+        self._now_s = now_s
         while self._waiting and self._may_handle(self._waiting[0], now_s):
             event = self._waiting.popleft()
             try:
-                self._handle(event, now_s)
+                self._handle(event)
             except ClientEventError as exc:
                 self._send_error(exc, event)
             self._wait = None
@@ -208,7 +210,7 @@ class ServerProtocol:
             self._wait = _Wait(place, now_s + UNDER_WAY_DEADLINE_S)
         return self._hearing.position >= self._wait.place or now_s >= self._wait.deadline_s
 
-    def _handle(self, event: JsonObject, now_s: float) -> None:
+    def _handle(self, event: JsonObject) -> None:
         handle = self._handlers.get(event["type"])
         if handle is None:
             supported = ", ".join(f"'{name}'" for name in self._handlers)
@@ -217,7 +219,7 @@ class ServerProtocol:
                 code="invalid_value",
                 param="type",
             )
-        handle(event, now_s)
+        handle(event)
 
     def _send_error(self, error: ClientEventError, event: Mapping[str, Any]) -> None:
         event_id = event.get("event_id")
@@ -243,12 +245,12 @@ class ServerProtocol:
         position = self._hearing.position
         return min(position, self._wait.place) if self._wait else position
 
-    def _update_session(self, event: JsonObject, now_s: float) -> None:
+    def _update_session(self, event: JsonObject) -> None:
         self.config.update(event.get("session"), is_voice_fixed=self._answers.has_spoken)
         self._hearing.follow_config()
         self._outbox.send("session.updated", session=self.config.to_dict())
 
-    def _append_audio(self, event: JsonObject, now_s: float) -> None:
+    def _append_audio(self, event: JsonObject) -> None:
         audio = event.get("audio")
         if isinstance(audio, str) and len(audio) > MAX_APPEND_CHARS:
             raise ClientEventError(
@@ -256,15 +258,15 @@ class ServerProtocol:
                 code="invalid_value",
                 param="audio",
             )
-        self._hear(pcm_from_base64(audio, "audio"), now_s)
+        self._hear(pcm_from_base64(audio, "audio"), self._now_s)
 
-    def _commit_audio(self, event: JsonObject, now_s: float) -> None:
+    def _commit_audio(self, _event: JsonObject) -> None:
         self._hearing.commit(self._end_of_what_was_sent())
 
-    def _clear_audio(self, event: JsonObject, now_s: float) -> None:
+    def _clear_audio(self, _event: JsonObject) -> None:
         self._hearing.clear(self._end_of_what_was_sent())
 
-    def _clear_output(self, event: JsonObject, now_s: float) -> None:
+    def _clear_output(self, _event: JsonObject) -> None:
         if self._link is not Link.WEBRTC:
             raise ClientEventError(
                 "The output audio buffer exists over WebRTC only.",
@@ -273,32 +275,32 @@ class ServerProtocol:
             )
         self._answers.cut_off()
 
-    def _create_item(self, event: JsonObject, now_s: float) -> None:
+    def _create_item(self, event: JsonObject) -> None:
         stored = parse_item(event.get("item"), self._outbox.make_id)
         previous = self.conversation.insert(stored, event.get("previous_item_id"))
         self._outbox.send_item(stored.to_dict(), previous)
 
-    def _retrieve_item(self, event: JsonObject, now_s: float) -> None:
+    def _retrieve_item(self, event: JsonObject) -> None:
         stored = self.conversation.find(event.get("item_id"), "retrieve")
         self._outbox.send("conversation.item.retrieved", item=stored.to_dict_with_audio())
 
-    def _truncate_item(self, event: JsonObject, now_s: float) -> None:
+    def _truncate_item(self, event: JsonObject) -> None:
         self._answers.truncate(
             event.get("item_id"),
             _whole_number(event, "content_index"),
             _whole_number(event, "audio_end_ms"),
         )
 
-    def _delete_item(self, event: JsonObject, now_s: float) -> None:
+    def _delete_item(self, event: JsonObject) -> None:
         self.conversation.delete(event.get("item_id"))
         self._outbox.send("conversation.item.deleted", item_id=event["item_id"])
 
-    def _create_response(self, event: JsonObject, now_s: float) -> None:
+    def _create_response(self, event: JsonObject) -> None:
         options = event.get("response")
         self._answers.begin({} if options is None else options)
 
-    def _cancel_response(self, event: JsonObject, now_s: float) -> None:
-        self._answers.cancel(event.get("response_id"), now_s)
+    def _cancel_response(self, event: JsonObject) -> None:
+        self._answers.cancel(event.get("response_id"), self._now_s)
 
 
 def _whole_number(event: JsonObject, name: str) -> int:

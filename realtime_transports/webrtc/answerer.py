@@ -326,7 +326,7 @@ class _SpeakingTrack(MediaStreamTrack):
 
 
 def _make_encoder() -> av.AudioCodecContext:
-    encoder = cast(av.AudioCodecContext, av.CodecContext.create("libopus", "w"))
+    encoder = av.CodecContext.create("libopus", "w")
     encoder.bit_rate = BITRATE
     encoder.format = "s16"
     encoder.layout = "mono"

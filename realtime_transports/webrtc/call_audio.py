@@ -142,7 +142,7 @@ class AudioEvents:
             self._resampler = None
             return
         if self._resampler is None:
-            self._resampler = StreamingResampler(frame.rate_hz, EVENT_RATE_HZ, 1)
+            self._resampler = StreamingResampler(frame.rate_hz, EVENT_RATE_HZ, 1, low_delay=True)
         samples = self._resampler.push(frame.to_mono().reshape(-1, 1))
         if len(samples):
             data = samples.astype("<i2", copy=False).tobytes()

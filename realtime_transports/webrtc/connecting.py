@@ -58,8 +58,12 @@ class Stages:
         self._timeouts = timeouts
         self.current = ConnectStage.KEY
         """The stage entered last."""
-        self.phases: list[Phase] = []
-        """The stages passed so far, with the time that each took."""
+        self._durations_s: dict[ConnectStage, float] = {}
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The stages passed so far, with the time that each took in all."""
+        return tuple(Phase(stage, duration_s) for stage, duration_s in self._durations_s.items())
 
     @asynccontextmanager
     async def enter(self, stage: ConnectStage) -> AsyncIterator[None]:
@@ -85,7 +89,7 @@ class Stages:
         except Exception as exc:  # aiortc and plugins raise errors of many classes
             text = str(exc) if isinstance(exc, RealtimeError) else f"{type(exc).__name__}: {exc}"
             raise ConnectError(stage, text) from exc
-        self.phases.append(Phase(stage, loop.time() - started_s))
+        self._durations_s[stage] = self._durations_s.get(stage, 0.0) + loop.time() - started_s
 
 
 async def wait_until_connected(link: WebRTCLink, stages: Stages) -> None:

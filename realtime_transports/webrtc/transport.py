@@ -193,7 +193,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
     @property
     def connect_phases(self) -> tuple[Phase, ...]:
         """The stages that the last attempt to connect passed, with their times."""
-        return tuple(self._stages.phases)
+        return self._stages.phases
 
     def media_statistics(self) -> MediaStatistics | None:
         """What the media path carried so far; None before the first connection."""

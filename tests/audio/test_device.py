@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partialmethod
 from types import SimpleNamespace
 
 import numpy as np
@@ -60,18 +61,8 @@ class FakeStream:
 
     @staticmethod
     def _in_thread(function, *arguments):
-        errors = []
-
-        def run():
-            try:
-                function(*arguments)
-            except Exception as exc:
-                errors.append(exc)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        assert not errors
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(function, *arguments).result()
 
 
 class FakeSoundDevice:
@@ -114,16 +105,13 @@ class FakeSoundDevice:
 
     check_output_settings = check_input_settings
 
-    def InputStream(self, **options):
-        return self._open("input", options)
-
-    def OutputStream(self, **options):
-        return self._open("output", options)
-
-    def _open(self, kind, options):
+    def _open(self, kind, **options):
         stream = FakeStream(self, kind, options)
         self.streams.append(stream)
         return stream
+
+    InputStream = partialmethod(_open, "input")
+    OutputStream = partialmethod(_open, "output")
 
     @property
     def stream(self):
@@ -340,7 +328,7 @@ async def test_the_missing_extra_is_named(monkeypatch, make, keyword):
 async def test_a_device_in_use_is_an_error_and_leaves_nothing_open(host, make, fault):
     setattr(host, fault, "Device unavailable")
     device = make()
-    with pytest.raises(AudioError, match="'Built-in Audio' cannot be .*: Device unavailable"):
+    with pytest.raises(AudioError, match=r"'Built-in Audio' cannot be .*: Device unavailable"):
         await device.open()
     await device.close()
 

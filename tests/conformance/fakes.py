@@ -104,7 +104,6 @@ class World:
         self._calls: dict[str, int] = {}
         self._sends: dict[int, int] = {}
         self._acks = 0
-        self.is_microphone_muted = False
 
     def check(self, operation: str, error_class: type[Exception] = RuntimeError) -> None:
         """Fail, if this operation is told to fail this time."""
@@ -120,7 +119,7 @@ class World:
     def failing_send(self, event_type: Any) -> Mapping[str, Any] | None:
         """What is told about sending such an event this time, if anything."""
         for index, spec in enumerate(self.scene.fakes.get("sendFails", ())):
-            if spec["type"] != event_type:
+            if spec["type"] not in (event_type, "*"):
                 continue
             self._sends[index] = count = self._sends.get(index, 0) + 1
             if spec.get("nth", count) == count:
@@ -176,7 +175,7 @@ class World:
 
     def media_path(self, **_: Any) -> FakeMediaPath:
         """The media path factory."""
-        return FakeMediaPath(self)
+        return FakeMediaPath()
 
     def open_soon(self, channel: FakeDataChannel) -> None:
         """Open a link by itself, one turn later, unless a step shall do it."""
@@ -415,9 +414,8 @@ class FakeSource(AudioSource):
 class FakeMediaPath:
     """Audio to and from nowhere."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self) -> None:
         """Begin unmuted."""
-        self._world = world
         self._ended = asyncio.Event()
         self.track = SimpleNamespace(kind="audio", id="mic", stop=lambda: None)
 
@@ -425,8 +423,7 @@ class FakeMediaPath:
         """Nothing comes from the microphone."""
 
     def set_muted(self, muted: bool) -> None:
-        """Take note."""
-        self._world.is_microphone_muted = muted
+        """Nothing is sent anyway."""
 
     def receive(self, track: Any) -> None:
         """Nothing comes from the peer."""

@@ -71,7 +71,8 @@ class _Player:
     def _send_one(self, event: Mapping[str, Any]) -> None:
         self.sends += 1
         for spec in self.stage.scene.fakes.get("sendFails", ()):
-            if spec["type"] == event["type"] and spec.get("nth", self.sends) == self.sends:
+            is_meant = spec["type"] in (event["type"], "*")
+            if is_meant and spec.get("nth", self.sends) == self.sends:
                 self.sequencer.send_failed(event["event_id"])
                 self.recorder.emitted("onError", (RuntimeError(spec["message"]),))
                 return

@@ -38,6 +38,6 @@ def _check(case: Case, outcome: Outcome) -> None:
         pytest.fail(outcome.detail, pytrace=False)
 
 
-@pytest.mark.parametrize("case", load_folder(FOLDER), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", list(load_folder(FOLDER)), ids=lambda case: case.name)
 def test_transports_do_what_was_recorded(case: Case) -> None:
     _check(case, run_case(case))

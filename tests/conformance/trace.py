@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.conformance.names import from_config, from_item, from_payload
@@ -98,6 +98,11 @@ class Trace:
     sockets: list[Socket] = dataclasses.field(default_factory=list)
     until: int | None = None
     """The first step that is not compared any more; None means that all are."""
+
+    requirements: list[tuple[str, Callable[[Trace], bool]]] = dataclasses.field(
+        default_factory=list
+    )
+    """What must hold of all that happened, besides: what it is, and whether it does."""
 
     def forget_from(self, step: int) -> None:
         """Compare only what comes before this step."""

@@ -210,8 +210,9 @@ class _Player:
             "sendFunctionCallOutput": lambda args: ([_tool_call(args[0]), *args[1:]], {}),
             "sendMcpResponse": lambda args: ([from_item(args[0]), *args[1:]], {}),
             "resetHistory": lambda args: ([[from_item(i) for i in items] for items in args], {}),
-        }.get(name, lambda args: (args, {}))
-        positional, keywords = special(args)
+        }
+        translate = special.get(name)
+        positional, keywords = translate(args) if translate else (args, {})
         return without_undefined(positional), without_undefined(keywords)
 
     def _connect_arguments(self, args: list[Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -50,7 +50,7 @@ def level_db(signal, reference):
     low_delay=st.booleans(),
 )
 def test_any_chunking_gives_the_same_samples(
-    in_rate_hz, out_rate_hz, channels, count, sizes, low_delay
+    *, in_rate_hz, out_rate_hz, channels, count, sizes, low_delay
 ):
     samples = noise(count, channels)
 

@@ -121,6 +121,8 @@ class IncomingAudio:
         if rate_hz is None or rate_hz == frame.rate_hz:
             return frame
         if self._resampler is None:
-            self._resampler = StreamingResampler(frame.rate_hz, rate_hz, frame.channels)
+            self._resampler = StreamingResampler(
+                frame.rate_hz, rate_hz, frame.channels, low_delay=True
+            )
         first = round(frame.first_sample * rate_hz / frame.rate_hz)
         return AudioFrame(self._resampler.push(frame.samples), rate_hz, first)

@@ -134,7 +134,7 @@ class OutgoingAudio:
     async def _read_all(self, source: AudioSource) -> None:
         try:
             while (frame := await source.read()) is not None:
-                self._append(self._resample(frame))
+                self._append(self._resample(frame, is_live=source.is_live))
                 if source.is_live:
                     self._drop_oldest()
                 while not source.is_live and self._buffered >= BUFFER_SAMPLES:
@@ -153,9 +153,11 @@ class OutgoingAudio:
             self._buffered -= len(dropped)
             self.dropped_samples += len(dropped)
 
-    def _resample(self, frame: AudioFrame) -> Pcm16:
+    def _resample(self, frame: AudioFrame, *, is_live: bool) -> Pcm16:
         if self._resampler is None:
-            self._resampler = StreamingResampler(frame.rate_hz, WIRE_RATE_HZ, 1)
+            self._resampler = StreamingResampler(
+                frame.rate_hz, WIRE_RATE_HZ, 1, low_delay=is_live
+            )
         return self._resampler.push(frame.to_mono().reshape(-1, 1))[:, 0]
 
     def _append(self, samples: Pcm16) -> None:

@@ -1,0 +1,32 @@
+"""What this project does on purpose otherwise than the reference.
+
+A rule is keyed on behaviour: it sees what is done in a case and what was recorded, never the
+case's name or tags. It rewrites the expectation to what this project does instead, for every case
+in which the behaviour shows, and names the oddity of the reference that it mends or decides.
+"""
+
+from __future__ import annotations
+
+from tests.conformance.case import load_quirks
+from tests.conformance.rules import (
+    configuration,
+    connection,
+    listeners,
+    responses,
+    server_events,
+)
+from tests.conformance.rules.base import Rule, check_rule
+
+__all__ = ["RULES", "Rule", "check_rule"]
+
+RULES: tuple[Rule, ...] = (
+    *connection.RULES,
+    *listeners.RULES,
+    *server_events.RULES,
+    *responses.RULES,
+    *configuration.RULES,
+)
+
+_QUIRKS = load_quirks()
+for _rule in RULES:
+    check_rule(_rule, _QUIRKS)
