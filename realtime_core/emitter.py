@@ -96,6 +96,37 @@ class Emitter:
         """Whether anybody listens to this event."""
         return bool(self._listeners.get(event))
 
+    async def wait_for(self, event: str, *, timeout_s: float = 60.0) -> tuple[Any, ...]:
+        """Wait for the next such event.
+
+        Args:
+            event: Its name.
+            timeout_s: How long to wait, in seconds.
+
+        Returns:
+            The event's payload, as listeners get it.
+
+        Raises:
+            TransportError: It did not come in time, or the connection ended first.
+        """
+        told: asyncio.Future[Emit] = asyncio.get_running_loop().create_future()
+
+        def take(emit: Emit) -> None:
+            if emit.type in (event, "disconnected") and not told.done():
+                told.set_result(emit)
+
+        self._followers.append(take)
+        try:
+            async with asyncio.timeout(timeout_s):
+                emit = await told
+        except TimeoutError:
+            raise TransportError(f"no {event!r} came within {timeout_s:g} s") from None
+        finally:
+            self._followers.remove(take)
+        if emit.type != event:
+            raise TransportError(f"the connection ended before {event!r} came")
+        return emit.args
+
     async def events(self) -> AsyncIterator[Emit]:
         """The transport's events as an iterator of `Emit(type, args)`, until `disconnected`.
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from realtime_transports.local_server import LocalRealtimeServer
     from realtime_transports.webrtc import ConnectTimeouts, IceServer, OpenAIRealtimeWebRTC
 
-__all__ = ["ConnectTimeouts", "IceServer", "OpenAIRealtimeWebRTC"]
+__all__ = ["ConnectTimeouts", "IceServer", "LocalRealtimeServer", "OpenAIRealtimeWebRTC"]
 
 _HOMES = {
     "ConnectTimeouts": "realtime_transports.webrtc",
     "IceServer": "realtime_transports.webrtc",
+    "LocalRealtimeServer": "realtime_transports.local_server",
     "OpenAIRealtimeWebRTC": "realtime_transports.webrtc",
 }
 

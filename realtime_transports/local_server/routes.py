@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
@@ -16,7 +16,7 @@ from realtime_transports.local_server.errors import ApiError
 from realtime_transports.local_server.keys import EphemeralKey, EphemeralKeys
 from realtime_transports.local_server.websocket import WebSocketSession
 from realtime_transports.openai.server_outputs import ClientEventError, JsonObject, random_id
-from realtime_transports.openai.server_session import SessionConfig
+from realtime_transports.openai.server_session import AUDIO_FORMATS, SessionConfig
 
 if TYPE_CHECKING:
     from realtime_transports.local_server.responders import Responder
@@ -98,7 +98,9 @@ class Routes:
         key = self._authorize(_bearer(request) or _key_of_subprotocols(offered))
         if "call_id" in request.query:
             raise ApiError(404, "there is no such call to attach to", code="call_not_found")
-        config = self._configure(key, {}, request.query.get("model"))
+        config = self._configure(
+            key, {}, request.query.get("model"), audio_formats=WebSocketSession.AUDIO_FORMATS
+        )
         socket = WebSocketSession(config, self._responder)
         self._sockets.add(socket)
         try:
@@ -122,9 +124,14 @@ class Routes:
         return key
 
     def _configure(
-        self, key: EphemeralKey | None, changes: object, model: str | None
+        self,
+        key: EphemeralKey | None,
+        changes: object,
+        model: str | None,
+        *,
+        audio_formats: Collection[str] = AUDIO_FORMATS,
     ) -> SessionConfig:
-        config = SessionConfig(random_id("sess"))
+        config = SessionConfig(random_id("sess"), audio_formats=audio_formats)
         try:
             if model:
                 config.update({"model": model})

@@ -35,6 +35,8 @@ HEARTBEAT_S = 20.0
 class WebSocketSession:
     """A client, from the handshake to the end."""
 
+    AUDIO_FORMATS = ("audio/pcm",)
+
     def __init__(self, config: SessionConfig, responder: Responder) -> None:
         """Prepare a session.
 

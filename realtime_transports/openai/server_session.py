@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from realtime_transports.openai.server_outputs import ClientEventError, JsonObject
 
-__all__ = ["DEFAULT_MODEL", "SessionConfig"]
+__all__ = ["AUDIO_FORMATS", "DEFAULT_MODEL", "SessionConfig"]
 
 DEFAULT_MODEL = "gpt-realtime-2.1"
 
@@ -62,14 +62,22 @@ def _default_session() -> JsonObject:
 class SessionConfig:
     """A session's configuration; every change is checked first and then made as a whole."""
 
-    def __init__(self, session_id: str, *, expires_at: int | None = None) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        audio_formats: Collection[str] = AUDIO_FORMATS,
+        expires_at: int | None = None,
+    ) -> None:
         """Begin with the API's defaults.
 
         Args:
             session_id: The session's id.
+            audio_formats: Which can be spoken. Over WebRTC they mean nothing: there is Opus.
             expires_at: When the session ends, in seconds since 1970; None leaves it open.
         """
         self._values: JsonObject = {**_default_session(), "id": session_id}
+        self._audio_formats = audio_formats
         if expires_at is not None:
             self._values["expires_at"] = expires_at
 
@@ -104,6 +112,7 @@ class SessionConfig:
             ClientEventError: Something in it is wrong; nothing was changed.
         """
         checked = _checked_object(changes, "session", SESSION_CHECKS)
+        self._require_known_formats(checked)
         new_voice = checked.get("audio", {}).get("output", {}).get("voice", self.voice)
         if is_voice_fixed and _name_of_voice(new_voice) != self.voice:
             raise ClientEventError(
@@ -131,6 +140,17 @@ class SessionConfig:
         checked = _checked_object(options, "response", RESPONSE_CHECKS)
         is_in_conversation = checked.pop("conversation", "auto") != "none"
         return _merged(self.to_dict(), checked), is_in_conversation
+
+    def _require_known_formats(self, checked: JsonObject) -> None:
+        for part, settings in checked.get("audio", {}).items():
+            kind = settings.get("format", PCM_FORMAT)["type"]
+            if kind not in self._audio_formats:
+                raise ClientEventError(
+                    f"This server does not speak '{kind}' here, only "
+                    f"{', '.join(self._audio_formats)}.",
+                    code="unsupported_audio_format",
+                    param=f"session.audio.{part}.format.type",
+                )
 
 
 Check = Callable[[object, str], Any]

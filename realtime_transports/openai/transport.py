@@ -151,9 +151,6 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
             TransportError: The link does not take it.
         """
 
-    def _take_link_event(self, event: Mapping[str, Any]) -> None:
-        """Look at a server event before the protocol gets it; for what concerns the link."""
-
     # Where things leave
 
     def _perform(self, action: Callable[[], None]) -> None:
@@ -211,10 +208,17 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         else:
             log.debug("< %s %s", event["type"], event.get("event_id", ""))
             changed = self._middlewares.incoming(event)
-            if changed is None:
+            if changed is not None:
+                self._receive_event(changed)
                 return
-            self._take_link_event(changed)
-            self._protocol.receive(changed)
+        self._flush_received()
+
+    def _receive_event(self, event: dict[str, Any]) -> None:
+        """Take a server event, as the middlewares left it. Never raises."""
+        self._protocol.receive(event)
+        self._flush_received()
+
+    def _flush_received(self) -> None:
         try:
             self._flush()
         except Exception as exc:  # nobody called, so nobody but the listeners can be told

@@ -52,7 +52,7 @@ def survive_bad_messages(pc: RTCPeerConnection, on_bad: Callable[[Exception], No
     async def receive_safely(stream_id: int, pp_id: int, data: bytes) -> None:
         try:
             await receive(stream_id, pp_id, data)
-        except Exception as exc:  # noqa: BLE001 - aiortc runs listeners here, and decodes the peer's bytes
+        except Exception as exc:
             on_bad(exc)
 
     setattr(pc.sctp, MESSAGE_METHOD, receive_safely)

@@ -363,12 +363,13 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         if self._status == "connected" or (self._attempt and self._attempt.is_configuring):
             self._receive_message(data)
 
-    def _take_link_event(self, event: Mapping[str, Any]) -> None:
-        if self._attempt is None or not self._attempt.is_configuring:
-            return
-        if event["type"] == "session.updated":
-            self._confirm(self._attempt)
-        elif event["type"] == "error":
+    def _receive_event(self, event: dict[str, Any]) -> None:
+        attempt = self._attempt
+        is_configuring = attempt is not None and attempt.is_configuring
+        if attempt is not None and is_configuring and event["type"] == "session.updated":
+            self._confirm(attempt)
+        super()._receive_event(event)
+        if is_configuring and self._status == "connecting" and event["type"] == "error":
             self._fail(_rejected_config(event))
 
     def _confirm(self, attempt: _Attempt) -> None:
@@ -428,7 +429,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             self._disconnect(complete=False)
 
     def _lost(self, message: str) -> TransportError:
-        if self._attempt is None:
+        if self._status == "connected":
             return ConnectionLostError(message)
         return ConnectError(self._stages.current, f"{message} before the connection was ready")
 

@@ -1,4 +1,4 @@
-"""The world around a transport: peer connection, data channel, HTTP, microphone.
+"""The world around a transport: peer connection, data channel, microphone.
 
 They do what the fakes did with which the reference was recorded (vectors/README.md), in the shape
 that aiortc gives to these things.
@@ -11,32 +11,24 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from realtime_core.audio import AudioFrame, AudioSource
-from realtime_core.errors import AudioError, TransportError
+from realtime_core.errors import AudioError
 from tests.conformance.case import Scene
+from tests.conformance.fake_http import FakeHttpClient
 from tests.conformance.recorder import Recorder
-from tests.conformance.values import Behaviour, decode, without_undefined
+from tests.conformance.values import Behaviour, without_undefined
 
 __all__ = [
     "FakeDataChannel",
-    "FakeHttpClient",
     "FakeMediaPath",
     "FakePeerConnection",
     "FakeSource",
     "World",
 ]
-
-DEFAULT_ANSWER = {
-    "status": 201,
-    "statusText": "Created",
-    "headers": {"Location": "/v1/realtime/calls/rtc_default"},
-    "body": "v=0 fake-answer",
-}
 
 
 class _Emitter:
@@ -85,7 +77,7 @@ class _Emitter:
                 result = handler(*args)
                 if inspect.iscoroutine(result):
                     self._recorder.background(result)
-            except Exception as exc:  # noqa: BLE001 - any is told as it is
+            except Exception as exc:  # any is told as it is
                 self._recorder.failed("listener", exc)
 
 
@@ -99,7 +91,7 @@ class World:
         self.loop = asyncio.get_running_loop()
         self.peers: list[FakePeerConnection] = []
         self.links: list[FakeDataChannel] = []
-        self.http = FakeHttpClient(self)
+        self.http = FakeHttpClient(recorder, holds_answers=scene.holds_http)
         self._deferred: dict[str, asyncio.Future[Any]] = {}
         self._calls: dict[str, int] = {}
         self._sends: dict[int, int] = {}
@@ -318,73 +310,6 @@ class FakePeerConnection(_Emitter):
 
 
 OFFER_SDP = "v=0 fake-offer"
-
-
-class FakeHttpClient:
-    """Answers from a queue, with a default, or waits for a step."""
-
-    def __init__(self, world: World) -> None:
-        """Begin with an empty queue."""
-        self._world = world
-        self._queue: deque[Mapping[str, Any]] = deque()
-        self._waiting: deque[asyncio.Future[Mapping[str, Any]]] = deque()
-
-    async def post(
-        self, url: str, *, headers: Mapping[str, str], body: bytes, **_: Any
-    ) -> SimpleNamespace:
-        """Record the request and give the next answer."""
-        self._world.recorder.http("POST", url, headers, body)
-        return _answer(await self._next())
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-    def answer(self, spec: Mapping[str, Any]) -> None:
-        """A step's answer, for who waits or for who comes next."""
-        if not self._waiting:
-            self._queue.append(spec)
-            return
-        waiting = self._waiting.popleft()
-        if not waiting.done():  # one that was given up still uses up its answer
-            waiting.set_result(spec)
-
-    async def _next(self) -> Mapping[str, Any]:
-        if self._queue:
-            return self._queue.popleft()
-        if not self._world.scene.holds_http:
-            return DEFAULT_ANSWER
-        waiting: asyncio.Future[Mapping[str, Any]] = self._world.loop.create_future()
-        self._waiting.append(waiting)
-        return await waiting
-
-
-def _answer(spec: Mapping[str, Any]) -> SimpleNamespace:
-    """An answer in the form that the HTTP client of the transports gives."""
-    if "networkError" in spec:
-        raise TransportError(spec["networkError"])
-    headers = {str(k).lower(): str(v) for k, v in (spec.get("headers") or {}).items()}
-    body_error = spec.get("bodyError")
-    return SimpleNamespace(
-        status=spec.get("status", 200),
-        reason=spec.get("statusText", ""),
-        headers=_AnyCase(headers),
-        body=b"" if body_error else str(decode(spec.get("body", ""))).encode(),
-        body_error=TransportError(body_error) if body_error else None,
-    )
-
-
-class _AnyCase(dict[str, str]):
-    """Header names in any case."""
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The header's value, or the default."""
-        return super().get(name.lower(), default)
 
 
 class FakeSource(AudioSource):

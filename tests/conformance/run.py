@@ -74,7 +74,7 @@ def run_case(
         return _run(case, rules, drivers, time_limit_s)
     except _TimeLimitError:
         return Outcome("failed", f"still running after {time_limit_s:g} s of real time")
-    except Exception as exc:  # noqa: BLE001 - one broken case must not end the run
+    except Exception as exc:  # one broken case must not end the run
         return Outcome("failed", f"the case could not be played: {type(exc).__name__}: {exc}")
 
 

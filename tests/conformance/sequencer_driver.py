@@ -56,7 +56,7 @@ class _Player:
             options = {"manual": args.pop().get("manual", False)}
         try:
             result = getattr(self.sequencer, _CALLS[step["call"]])(*args, **options)
-        except Exception as exc:  # noqa: BLE001 - any is compared
+        except Exception as exc:  # any is compared
             self.recorder.failed("call", exc, step["call"])
             return
         if isinstance(result, bool):  # anything else is a handle, for which JavaScript has none

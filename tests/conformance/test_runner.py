@@ -365,7 +365,7 @@ def test_a_run_without_failures_ends_with_zero_and_a_wrong_folder_with_two(tmp_p
 
 
 def _run_module(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - it runs this module
+    return subprocess.run(  # it runs this module
         [sys.executable, "-m", "tests.conformance", *args],
         cwd=REPOSITORY,
         capture_output=True,

@@ -34,7 +34,7 @@ async def play_util(stage: Stage, loop: VirtualLoop) -> None:
         args = without_undefined(stage.decode(step.get("args", [])))
         try:
             value = function(*args)
-        except Exception as exc:  # noqa: BLE001 - any is compared
+        except Exception as exc:  # any is compared
             stage.recorder.failed("call", exc, step["util"])
         else:
             stage.recorder.got("util", step["util"], value)

@@ -39,7 +39,7 @@ __all__ = ["play_webrtc", "recorded"]
 async def play_webrtc(stage: Stage, loop: VirtualLoop) -> None:
     """Play a case on a new transport with fakes all around it."""
     # Cases of other kinds do without aiortc.
-    from realtime_transports.webrtc.transport import OpenAIRealtimeWebRTC  # noqa: PLC0415
+    from realtime_transports.webrtc.transport import OpenAIRealtimeWebRTC
 
     await _Player(stage, loop, OpenAIRealtimeWebRTC).play()
 
@@ -68,7 +68,7 @@ class _Player:
     async def play(self) -> None:
         try:
             self.transport = recorded(self.transport_class, self.recorder)(**self._options())
-        except Exception as exc:  # noqa: BLE001 - any is compared
+        except Exception as exc:  # any is compared
             self.recorder.failed("constructor", exc)
             return
         self._listen()
@@ -186,7 +186,7 @@ class _Player:
             self._invoke(step["call"], self.stage.decode(step.get("args", [])))
         except UnknownStepError:
             raise
-        except Exception as exc:  # noqa: BLE001 - any is compared
+        except Exception as exc:  # any is compared
             self.recorder.failed("call", exc, step["call"])
 
     def _invoke(self, name: str, args: list[Any]) -> None:
