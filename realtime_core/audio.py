@@ -23,9 +23,9 @@ Pcm16: TypeAlias = NDArray[np.int16]
 """Samples of 16 bits, shape (n, channels) in an `AudioFrame`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AudioFrame:
-    """A piece of audio, of any length."""
+    """A piece of audio, of any length. Frames are compared by identity, as arrays have no other."""
 
     samples: Pcm16
     """int16, shape (n, channels), interleaved in memory (C order)."""
@@ -38,12 +38,14 @@ class AudioFrame:
         """Refuse what is no audio.
 
         Raises:
-            ValueError: `samples` is not int16 of shape (n, channels), or the rate is not positive.
+            ValueError: `samples` is not int16 of shape (n, channels) with at least one channel, or
+                the rate is not positive.
         """
-        if self.samples.ndim != 2 or self.samples.dtype != np.int16:
+        shape = self.samples.shape
+        if len(shape) != 2 or shape[1] < 1 or self.samples.dtype != np.int16:
             raise ValueError(
                 f"samples must be int16 of shape (n, channels), "
-                f"not {self.samples.dtype} of shape {self.samples.shape}"
+                f"not {self.samples.dtype} of shape {shape}"
             )
         if self.rate_hz <= 0:
             raise ValueError(f"rate_hz must be positive, not {self.rate_hz}")

@@ -47,6 +47,8 @@ class Emitter:
         self._is_telling = False
         self._followers: list[Callable[[Emit], None]] = []
         self._listener_tasks: set[asyncio.Task[Any]] = set()
+        self._listeners_at_end: set[asyncio.Task[Any]] = set()
+        """Listeners that wait in `_finish_listeners` themselves."""
 
     @overload
     def on(self, event: str, listener: ListenerT) -> ListenerT: ...
@@ -78,10 +80,10 @@ class Emitter:
                 return
 
     def emit(self, event: str, *args: Any) -> bool:
-        """Tell an event to its listeners.
+        """Tell an event to its listeners, and to whoever iterates over `events`.
 
         A listener that raises is reported as `error`, and the others run. An `error` that nobody
-        hears is logged.
+        hears is logged. A coroutine function needs a running event loop.
 
         Returns:
             Whether anybody listens to this event.
@@ -93,8 +95,8 @@ class Emitter:
         return is_heard
 
     def has_listeners(self, event: str) -> bool:
-        """Whether anybody listens to this event."""
-        return bool(self._listeners.get(event))
+        """Whether anybody listens to this event; an `events` iterator listens to all."""
+        return bool(self._listeners.get(event) or self._followers)
 
     async def wait_for(self, event: str, *, timeout_s: float = 60.0) -> tuple[Any, ...]:
         """Wait for the next such event.
@@ -110,19 +112,18 @@ class Emitter:
             TransportError: It did not come in time, or the connection ended first.
         """
         told: asyncio.Future[Emit] = asyncio.get_running_loop().create_future()
-
-        def take(emit: Emit) -> None:
-            if emit.type in (event, "disconnected") and not told.done():
-                told.set_result(emit)
-
-        self._followers.append(take)
+        awaited = {event, "disconnected"}
+        listeners = {name: _telling(told, name) for name in awaited}
+        for name, listener in listeners.items():
+            self.on(name, listener)
         try:
             async with asyncio.timeout(timeout_s):
                 emit = await told
         except TimeoutError:
             raise TransportError(f"no {event!r} came within {timeout_s:g} s") from None
         finally:
-            self._followers.remove(take)
+            for name, listener in listeners.items():
+                self.off(name, listener)
         if emit.type != event:
             raise TransportError(f"the connection ended before {event!r} came")
         return emit.args
@@ -184,19 +185,26 @@ class Emitter:
         for follower in list(self._followers):
             follower(Emit(event, args))
         registered = list(self._listeners.get(event, ()))
-        if event == "error" and not registered:
+        if event == "error" and not self.has_listeners("error"):
             log.error("an error nobody listens to: %s", _describe_error(args))
         for entry in registered:
             if entry.once:
-                self.off(event, entry.listener)
+                self._forget(event, entry)
             self._call(event, entry.listener, args)
+
+    def _forget(self, event: str, entry: _Registered) -> None:
+        """Forget this registration; the same listener may have others."""
+        registered = self._listeners[event]
+        registered[:] = [other for other in registered if other is not entry]
 
     def _call(self, event: str, listener: Listener, args: tuple[Any, ...]) -> None:
         try:
             result = listener(*args)
             if inspect.isawaitable(result):
                 self._run_in_background(event, listener, result)
-        except Exception as exc:  # a listener is foreign code
+        # A listener is foreign code. One that asks a cancelled future for its result raises
+        # CancelledError, although nobody cancels the task that emits.
+        except (Exception, asyncio.CancelledError) as exc:
             self._report_listener(event, listener, exc)
 
     def _run_in_background(self, event: str, listener: Listener, awaitable: Any) -> None:
@@ -206,11 +214,17 @@ class Emitter:
             except Exception as exc:  # a listener is foreign code
                 self._report_listener(event, listener, exc)
 
-        task = asyncio.get_running_loop().create_task(run())
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()  # or Python warns that it was never awaited
+            raise
+        task = loop.create_task(run())
         self._listener_tasks.add(task)
         task.add_done_callback(self._listener_tasks.discard)
 
-    def _report_listener(self, event: str, listener: Listener, exc: Exception) -> None:
+    def _report_listener(self, event: str, listener: Listener, exc: BaseException) -> None:
         name = getattr(listener, "__qualname__", repr(type(listener)))
         error = RealtimeError(f"listener {name} of {event!r} raised {type(exc).__name__}: {exc}")
         error.__cause__ = exc
@@ -222,16 +236,40 @@ class Emitter:
     async def _finish_listeners(self) -> None:
         """Wait for coroutine listeners that still run, then cancel them.
 
-        The listener that asks for it is not waited for: it would wait for itself.
+        A listener may ask for it too. It waits neither for itself nor for other listeners that
+        wait here: they would wait for each other.
         """
-        tasks = self._listener_tasks - {asyncio.current_task()}
-        if not tasks:
+        caller = asyncio.current_task()
+        if caller is None or caller not in self._listener_tasks:
+            await self._wait_for_listeners(set())
             return
-        _, late = await asyncio.wait(tasks, timeout=LISTENER_DEADLINE_S)
-        for task in late:
+        self._listeners_at_end.add(caller)
+        try:
+            await self._wait_for_listeners(self._listeners_at_end)
+        finally:
+            self._listeners_at_end.discard(caller)
+
+    async def _wait_for_listeners(self, besides: set[asyncio.Task[Any]]) -> None:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + LISTENER_DEADLINE_S
+        while (tasks := self._listener_tasks - besides) and loop.time() < deadline_s:
+            await asyncio.wait(
+                tasks,
+                timeout=deadline_s - loop.time(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        for task in tasks:
             log.warning("a listener still ran %.0f s after the end", LISTENER_DEADLINE_S)
             task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _telling(told: asyncio.Future[Emit], name: str) -> Callable[..., None]:
+    def tell(*args: Any) -> None:
+        if not told.done():
+            told.set_result(Emit(name, args))
+
+    return tell
 
 
 def _describe_error(args: tuple[Any, ...]) -> str:

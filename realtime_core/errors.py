@@ -92,6 +92,10 @@ class ConnectError(TransportError):
         self.status = status
         self.provider_message = provider_message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Take the stage along, so that the error can come out of another process."""
+        return type(self), (self.stage, str(self)), self.__dict__
+
 
 class ConnectionLostError(TransportError):
     """A connection that had come about is gone."""

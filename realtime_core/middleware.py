@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,9 +14,9 @@ __all__ = ["EventMiddleware", "MiddlewareChain"]
 class EventMiddleware:
     """Base of all middlewares: passes everything on. Override what you need.
 
-    Both methods are called on the event loop and must not block. They may return the event they
-    got, changed or not, another one, or None to drop it. One that raises is reported as `error`
-    with its name, and the event goes on as it was given to it.
+    Both methods are called on the event loop and must not block. They get a copy of the event and
+    may return it, changed or not, another one, or None to drop it. One that raises, or returns
+    what is no event, is reported as `error` with its name, and the event goes on as it was.
     """
 
     @property
@@ -45,7 +46,7 @@ class MiddlewareChain:
 
         Args:
             middlewares: The first is the nearest to the program.
-            report: Gets a `PluginError` for each middleware that raised.
+            report: Gets a `PluginError` for each middleware that failed.
         """
         self._middlewares = tuple(middlewares)
         self._report = report
@@ -65,10 +66,11 @@ class MiddlewareChain:
     ) -> dict[str, Any] | None:
         for middleware, step in steps:
             try:
-                changed = step(event)
+                changed = step(_copy(event))
+                _check(changed, event)
             except Exception as exc:  # a middleware is foreign code
                 error = PluginError(
-                    f"middleware {middleware.name} raised {type(exc).__name__}: {exc}",
+                    f"middleware {middleware.name} failed with {type(exc).__name__}: {exc}",
                     plugin=middleware.name,
                 )
                 error.__cause__ = exc
@@ -78,3 +80,27 @@ class MiddlewareChain:
                 return None
             event = changed
         return event
+
+
+def _copy(value: Any) -> Any:
+    """A copy that can be changed without changing the original; what is no JSON is shared."""
+    if isinstance(value, dict):
+        return {key: _copy(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_copy(inner) for inner in value]
+    return value
+
+
+def _check(changed: object, event: dict[str, Any]) -> None:
+    """Refuse what a middleware made of an event, unless it is an event or None.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if inspect.iscoroutine(changed):
+        changed.close()
+        raise TypeError("it is a coroutine function; middlewares are plain functions")
+    if changed is not None and not isinstance(changed, dict):
+        raise TypeError(f"it returned {type(changed).__name__} instead of an event")
+    if changed is not None and "type" in event and not isinstance(changed.get("type"), str):
+        raise TypeError("it returned an event without a type")

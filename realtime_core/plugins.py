@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from realtime_core.errors import PluginError
+from realtime_core.errors import PluginError, RealtimeError
 from realtime_core.hookspecs import ENTRY_POINT_GROUP, RealtimeHooks
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class PluginStatus:
     provides: dict[str, list[str]] = field(default_factory=dict)
     """Names by kind (`KINDS`)."""
     error: str | None = None
-    """The traceback, if it could not be loaded or one of its hooks raised."""
+    """What is wrong with it: the traceback, if it could not be loaded or one of its hooks raised;
+    what works is there all the same."""
     is_allowed: bool = True
     """False when the allow-list leaves it out; it is then not loaded."""
 
@@ -69,15 +70,17 @@ class PluginManager:
         """Find plugins; they are loaded when something is first asked for.
 
         Args:
-            allow: Names of the entry points to load besides this distribution's own. None allows
-                all, an empty collection none.
+            allow: Names of the entry points to load besides this distribution's own; an empty
+                collection allows none. None means what the environment variable
+                ``REALTIME_PLUGINS`` says: names, separated by commas; where it is not set, all.
             entry_points: Where to find plugins; None means the installed distributions'.
         """
         self._allow = allow
         self._entry_points = entry_points
         self._manager = pluggy.PluginManager("realtime")
         self._manager.add_hookspecs(RealtimeHooks)
-        self._statuses: dict[str, PluginStatus] = {}
+        self._statuses: list[PluginStatus] = []
+        self._loaded: dict[str, PluginStatus] = {}
         self._factories: dict[str, dict[str, list[tuple[str, Factory]]]] = {k: {} for k in KINDS}
         self._is_loaded = False
 
@@ -85,15 +88,17 @@ class PluginManager:
         """Add a plugin that is not installed, for this process.
 
         Raises:
-            PluginError: A plugin of this name is there already.
+            PluginError: A plugin of this name is there already, or its hooks do not fit.
         """
         self._load()
-        self._add(plugin, PluginStatus(name, "this process", ""))
+        status = PluginStatus(name, "this process", "")
+        self._add(plugin, status)
+        self._statuses.append(status)
 
     def statuses(self) -> list[PluginStatus]:
         """All plugins found, in the order in which they were loaded."""
         self._load()
-        return list(self._statuses.values())
+        return list(self._statuses)
 
     def names(self, kind: str) -> list[str]:
         """The names of one kind (`KINDS`), sorted."""
@@ -106,14 +111,7 @@ class PluginManager:
         Raises:
             PluginError: There is none, or there are several.
         """
-        self._load()
-        found = self._factories[kind].get(name, [])
-        if len(found) == 1:
-            return found[0][1]
-        if found:
-            owners = ", ".join(owner for owner, _ in found)
-            raise PluginError(f"several plugins bring a {kind} {name!r}: {owners}")
-        raise PluginError(f"there is no {kind} {name!r}{self._hint(kind, name)}")
+        return self._find(kind, name)[1]
 
     def source(self, spec: str) -> AudioSource:
         """The audio source that a spec such as ``"file:question.wav"`` names."""
@@ -135,27 +133,53 @@ class PluginManager:
         made: EventMiddleware = self._make("middleware", spec)
         return made
 
+    def _find(self, kind: str, name: str) -> tuple[str, Factory]:
+        """The plugin that brings this name, and the factory."""
+        self._load()
+        found = self._factories[kind].get(name, [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            owners = ", ".join(owner for owner, _ in found)
+            raise PluginError(f"several plugins bring a {kind} {name!r}: {owners}")
+        raise PluginError(f"there is no {kind} {name!r}{self._hint(kind, name)}")
+
     def _make(self, kind: str, spec: str) -> Any:
         name, _, argument = spec.partition(":")
-        return self.factory(kind, name)(argument)
+        owner, factory = self._find(kind, name)
+        try:
+            return factory(argument)
+        except RealtimeError:
+            raise
+        except Exception as exc:  # a plugin is foreign code
+            raise PluginError(
+                f"plugin {owner} could not make the {kind} {spec!r}: {type(exc).__name__}: {exc}",
+                plugin=owner,
+            ) from exc
 
     def _hint(self, kind: str, name: str) -> str:
         known = self.names(kind)
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
-        broken = [status.name for status in self._statuses.values() if status.error]
+        hint = f"; did you mean {close[0]!r}?" if close else f"; there are: {_listed(known)}"
+        broken = [status.name for status in self._statuses if status.error]
         if broken:
-            hint += f" (not loaded: {', '.join(broken)}; `realtime plugins` says why)"
+            hint += f" (broken: {_listed(broken)}; `realtime plugins` says why)"
+        left_out = [status.name for status in self._statuses if not status.is_allowed]
+        if left_out:
+            hint += f" (not allowed, so not loaded: {_listed(left_out)})"
         return hint
 
     def _load(self) -> None:
         if self._is_loaded:
             return
         self._is_loaded = True
-        entry_points = self._entry_points
-        if entry_points is None:
-            entry_points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-        for entry_point in entry_points:
+        if self._allow is None:
+            self._allow = _allowed_by_environment()
+        found = self._entry_points
+        if found is None:
+            found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+        # Our own come first, so that nobody else's can take their names.
+        for entry_point in sorted(found, key=lambda each: not _is_own(each)):
             self._load_entry_point(entry_point)
 
     def _load_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
@@ -165,58 +189,87 @@ class PluginManager:
             distribution.name if distribution else "unknown",
             distribution.version if distribution else "",
         )
-        if not self._is_allowed(status):
-            status.is_allowed = False
-            self._statuses[status.name] = status
+        self._statuses.append(status)
+        if not _is_own(entry_point) and self._allow is not None:
+            status.is_allowed = status.name in self._allow
+        if not status.is_allowed:
             return
         try:
-            plugin = entry_point.load()
-            self._add(plugin, status)
-        except Exception:  # a plugin is foreign code
-            status.error = traceback.format_exc()
-            self._statuses.setdefault(f"{status.distribution}: {status.name}", status)
-
-    def _is_allowed(self, status: PluginStatus) -> bool:
-        if self._allow is None or status.distribution == OWN_DISTRIBUTION:
-            return True
-        return status.name in self._allow
+            self._add(entry_point.load(), status)
+        except (Exception, SystemExit):  # a plugin is foreign code; it may even want to exit
+            _note(status, traceback.format_exc())
 
     def _add(self, plugin: object, status: PluginStatus) -> None:
-        if status.name in self._statuses:
-            other = self._statuses[status.name].distribution
+        if status.name in self._loaded:
+            other = self._loaded[status.name].distribution
             raise PluginError(f"{other} has a plugin of this name too", plugin=status.name)
-        self._manager.register(plugin, name=status.name)
-        self._statuses[status.name] = status
-        for kind, hook in KINDS.items():
-            for impl in getattr(self._manager.hook, hook).get_hookimpls():
-                if impl.plugin is plugin:
-                    self._collect(kind, impl.function, status)
+        try:
+            self._manager.register(plugin, name=status.name)
+        except pluggy.PluginValidationError as exc:
+            if self._manager.is_registered(plugin):  # older pluggy leaves it half registered
+                self._manager.unregister(plugin)
+            raise PluginError(f"a hook does not fit: {exc}", plugin=status.name) from exc
+        except ValueError as exc:
+            raise PluginError(f"this plugin is there already: {exc}", plugin=status.name) from exc
+        self._loaded[status.name] = status
+        kinds = {hook: kind for kind, hook in KINDS.items()}
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            for impl in caller.get_hookimpls():
+                if impl.plugin is not plugin:
+                    continue
+                if caller.name in kinds:
+                    self._collect(kinds[caller.name], impl.function, status)
+                elif not impl.optionalhook:
+                    _note(status, f"there is no hook {caller.name}{_did_you_mean(caller.name)}")
 
-    def _collect(
-        self, kind: str, hook: Callable[[], Mapping[str, Factory]], status: PluginStatus
-    ) -> None:
+    def _collect(self, kind: str, hook: Callable[..., Any], status: PluginStatus) -> None:
         try:
             factories = dict(hook())
-        except Exception:  # a plugin is foreign code
-            status.error = traceback.format_exc()
+            _check_factories(factories)
+        except (Exception, SystemExit):  # a plugin is foreign code
+            _note(status, f"{KINDS[kind]}: {traceback.format_exc()}")
             return
         status.provides[kind] = sorted(factories)
         for name, factory in factories.items():
             self._factories[kind].setdefault(name, []).append((status.name, factory))
 
 
+def _is_own(entry_point: importlib.metadata.EntryPoint) -> bool:
+    return entry_point.dist is not None and entry_point.dist.name == OWN_DISTRIBUTION
+
+
+def _allowed_by_environment() -> list[str] | None:
+    allowed = os.environ.get(ALLOW_VARIABLE)
+    if allowed is None:
+        return None
+    return [name.strip() for name in allowed.split(",") if name.strip()]
+
+
+def _check_factories(factories: Mapping[Any, Any]) -> None:
+    for name, factory in factories.items():
+        if not isinstance(name, str) or not callable(factory):
+            raise TypeError(f"a hook returns callables by name, not {factory!r} by {name!r}")
+
+
+def _note(status: PluginStatus, problem: str) -> None:
+    status.error = f"{status.error}\n{problem}" if status.error else problem
+
+
+def _did_you_mean(hook: str) -> str:
+    close = difflib.get_close_matches(hook, KINDS.values(), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
 _default: PluginManager | None = None
 
 
 def default_plugins() -> PluginManager:
-    """The plugin manager of this process, for whoever does not bring one.
-
-    The environment variable ``REALTIME_PLUGINS`` limits it: names of plugins to load besides our
-    own, separated by commas; set and empty means none.
-    """
+    """The plugin manager of this process, for whoever does not bring one."""
     global _default  # noqa: PLW0603 - one cache a process, as entry points are the process's
     if _default is None:
-        allowed = os.environ.get(ALLOW_VARIABLE)
-        names = None if allowed is None else [n.strip() for n in allowed.split(",") if n.strip()]
-        _default = PluginManager(allow=names)
+        _default = PluginManager()
     return _default

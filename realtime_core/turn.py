@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ from realtime_core.transport import ApiKey, RealtimeTransportLayer
 __all__ = ["Turn", "TurnFailedError", "TurnResult", "TurnTaking"]
 
 SILENCE_AFTER_S = 0.3
-"""Sent after the question, so that its last sounds are not cut by the codec's and server's delay."""
+"""Sent after the question, so that the codec's and server's delay do not cut its last sounds."""
 
 QUIET_AFTER_S = 2.0
 """With turns left to the server: it has this long to begin another after all is said."""
@@ -64,6 +63,7 @@ class Turn:
         self._transport = transport
         self._taking = taking
         self._changed = asyncio.Event()
+        self._failed = asyncio.Event()
         self._failure: Exception | None = None
         self._running: set[str] = set()
         self._speaking: set[str] = set()
@@ -115,7 +115,7 @@ class Turn:
             try:
                 async with asyncio.timeout(deadline_s):
                     await self._wait_answered()
-                    await transport.wait_heard()
+                    await self._unless_failed(transport.wait_heard())
             except TimeoutError:
                 raise TurnFailedError(self._lateness(deadline_s)) from None
         return self.result
@@ -130,7 +130,7 @@ class Turn:
     async def _ask(self, transport: RealtimeTransportLayer) -> None:
         await self._unless_failed(transport.wait_source_ended())
         await self._unless_failed(asyncio.sleep(SILENCE_AFTER_S))
-        self._asked_s = time.monotonic()
+        self._asked_s = asyncio.get_running_loop().time()
         if self._taking is TurnTaking.MANUAL:
             transport.send_event({"type": "input_audio_buffer.commit"})
             transport.request_response()
@@ -156,25 +156,25 @@ class Turn:
             return True
         return False
 
-    async def _unless_failed(self, awaitable: Any) -> None:
-        """Wait for something, but not when the turn fails meanwhile."""
+    async def _unless_failed(self, awaitable: Awaitable[None]) -> None:
+        """Wait for something, but not when the turn fails before or meanwhile."""
         waiting = asyncio.ensure_future(awaitable)
+        failing = asyncio.ensure_future(self._failed.wait())
         try:
-            while not waiting.done():
-                self._changed.clear()
-                change = asyncio.ensure_future(self._changed.wait())
-                await asyncio.wait([waiting, change], return_when=asyncio.FIRST_COMPLETED)
-                change.cancel()
-                if self._failure is not None:
-                    raise self._failure
+            await asyncio.wait([waiting, failing], return_when=asyncio.FIRST_COMPLETED)
+            if self._failure is not None:
+                raise self._failure
             waiting.result()
         finally:
             waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+            failing.cancel()
+            await asyncio.gather(waiting, failing, return_exceptions=True)
 
     def _lateness(self, deadline_s: float) -> str:
         if not self.result.responses and not self._running:
-            return f"the model did not begin to answer within {deadline_s:g} s of the question's end"
+            return (
+                f"the model did not begin to answer within {deadline_s:g} s of the question's end"
+            )
         return f"the answer was not over {deadline_s:g} s after the question's end"
 
     # What happens meanwhile
@@ -182,6 +182,7 @@ class Turn:
     def _fail(self, exc: Exception) -> None:
         # The first failure is the cause; a loss that follows it is its consequence.
         self._failure = self._failure or exc
+        self._failed.set()
         self._changed.set()
 
     def _on_created(self, event: Mapping[str, Any]) -> None:
@@ -196,14 +197,16 @@ class Turn:
         self.result.responses += 1
         if response.get("status") in ("failed", "incomplete"):
             self._fail(TurnFailedError(_why(response)))
-        if _has_audio(response) and response_id not in self._spoken:
+        # One that was cancelled may never come to sound, whatever its output says.
+        is_whole = response.get("status") != "cancelled"
+        if is_whole and _has_audio(response) and response_id not in self._spoken:
             self._owed_speech.add(response_id)
         self._changed.set()
 
     def _on_started(self, event: Mapping[str, Any]) -> None:
         self._speaking.add(str(event.get("response_id")))
         if self.result.latency_s is None and self._asked_s is not None:
-            self.result.latency_s = time.monotonic() - self._asked_s
+            self.result.latency_s = asyncio.get_running_loop().time() - self._asked_s
         self._changed.set()
 
     def _on_stopped(self, event: Mapping[str, Any]) -> None:

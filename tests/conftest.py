@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,7 +18,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("default")
 
-SETTLE_S = 1.0
+TRIES = 20
+PAUSE_S = 0.05
 """Sockets and threads are released a moment after their owner says so."""
 
 
@@ -33,39 +33,45 @@ def no_keys_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a task, socket, thread or unretrieved exception."""
-    threads, sockets = _threads(), _sockets()
     if asyncio.iscoroutinefunction(getattr(request.node, "obj", None)):
-        request.getfixturevalue("leaves_no_task")
+        request.getfixturevalue("leaves_nothing_in_loop")
+        yield
+        return
+    threads, sockets = _threads(), _sockets()
     yield
-    left = _left(threads, sockets)
-    assert not left, f"the test left {left}"
+    pause = threading.Event()
+    for _ in range(TRIES):
+        if not (left := _left(threads, sockets)):
+            return
+        gc.collect()
+        pause.wait(PAUSE_S)
+    pytest.fail(f"the test left {left}")
 
 
 @pytest.fixture
-async def leaves_no_task() -> AsyncIterator[None]:
-    """Fail a test whose tasks outlive it, or fail without anybody asking."""
+async def leaves_nothing_in_loop() -> AsyncIterator[None]:
+    """The same for a test in an event loop, whose own sockets are there before and after."""
     unretrieved: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unretrieved.append(str(context)))
+    threads, sockets = _threads(), _sockets()
     yield
-    for _ in range(20):  # what was cancelled last needs a few turns to end
-        await asyncio.sleep(0)
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    gc.collect()
+    left: list[str] = []
+    for attempt in range(TRIES):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        left = [repr(task) for task in tasks] + _left(threads, sockets)
+        if not left:
+            break
+        # What was cancelled or closed last needs a few turns of the loop.
+        await asyncio.sleep(PAUSE_S if attempt else 0)
+    gc.collect()  # an exception nobody asked for is told when its task is forgotten
     await asyncio.sleep(0)
-    assert not tasks, f"the test left tasks: {tasks}"
+    assert not left, f"the test left {left}"
     assert not unretrieved, f"nobody asked for: {unretrieved}"
 
 
 def _left(threads: set[threading.Thread], sockets: set[str]) -> list[str]:
-    deadline = threading.Event()
-    for _ in range(20):
-        left = [thread.name for thread in _threads() - threads] + sorted(_sockets() - sockets)
-        if not left:
-            return []
-        gc.collect()
-        deadline.wait(SETTLE_S / 20)
-    return left
+    return [thread.name for thread in _threads() - threads] + sorted(_sockets() - sockets)
 
 
 def _threads() -> set[threading.Thread]:
@@ -78,14 +84,14 @@ def _threads() -> set[threading.Thread]:
 
 
 def _sockets() -> set[str]:
-    """Open sockets; the loop's own pair is there before and after."""
+    """Open sockets, where the system shows them."""
     folder = Path("/proc/self/fd")
     if not folder.is_dir():
         return set()
     found = set()
-    for fd in os.listdir(folder):
+    for link in folder.iterdir():
         try:
-            target = os.readlink(folder / fd)
+            target = str(link.readlink())
         except OSError:
             continue  # it was closed meanwhile
         if target.startswith("socket:"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from realtime_core.errors import TransportError
@@ -32,7 +31,7 @@ class Call:
         call_id: str,
         config: SessionConfig,
         responder: Responder,
-        ended: Callable[[str], None],
+        ended: Callable[[Call], None],
     ) -> None:
         """Prepare a session.
 
@@ -40,13 +39,13 @@ class Call:
             call_id: The call's id.
             config: The session's configuration; the call keeps it.
             responder: Answers.
-            ended: Told the call's id when the connection is closed.
+            ended: Told when the connection is closed; whoever is told closes the call.
         """
         self.id = call_id
         self._ended = ended
         self._peer: ServerPeer | None = None
         self._session = Session(ServerProtocol(Link.WEBRTC, config), responder, self)
-        self._session_end: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def answer(self, offer_sdp: str, *, loopback: bool) -> str:
         """Take the call.
@@ -55,14 +54,19 @@ class Call:
             The answer's SDP.
 
         Raises:
-            ProtocolError: The offer cannot be used; the call is over.
+            ProtocolError: The offer cannot be used.
+            TransportError: The call was closed meanwhile.
         """
         answer_sdp, self._peer = await answer(offer_sdp, listener=self, loopback=loopback)
+        if self._is_closed:
+            await self._peer.close()
+            raise TransportError("the server ends")
         self._session.start()
         return answer_sdp
 
     async def close(self) -> None:
         """End the call. Closing twice is fine."""
+        self._is_closed = True
         await self._session.close()
         if self._peer is not None:
             await self._peer.close()
@@ -112,6 +116,5 @@ class Call:
         self._session.played(played_samples)
 
     def closed(self) -> None:
-        """End the session with the connection."""
-        self._session_end = asyncio.get_running_loop().create_task(self._session.close())
-        self._ended(self.id)
+        """Tell the owner."""
+        self._ended(self)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
-from realtime_core.errors import ProtocolError
+from realtime_core.errors import ProtocolError, TransportError
 from realtime_transports.local_server.calls import Call
 from realtime_transports.local_server.errors import ApiError
 from realtime_transports.local_server.keys import EphemeralKey, EphemeralKeys
@@ -50,6 +50,8 @@ class Routes:
         self._keys = EphemeralKeys()
         self._calls: dict[str, Call] = {}
         self._sockets: set[WebSocketSession] = set()
+        self._endings: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def add_to(self, app: web.Application) -> None:
         """Serve these end points."""
@@ -58,22 +60,25 @@ class Routes:
         app.router.add_get("/v1/realtime", self._get_socket)
 
     async def close(self) -> None:
-        """End every session."""
+        """End every session and begin no more."""
+        self._is_closed = True
         endings = [call.close() for call in list(self._calls.values())]
         endings += [socket.close() for socket in list(self._sockets)]
         await asyncio.gather(*endings)
+        await asyncio.gather(*self._endings)
 
     async def _post_call(self, request: web.Request) -> web.Response:
         key = self._authorize(_bearer(request))
         offer_sdp, changes = await _read_offer(request)
         config = self._configure(key, changes, request.query.get("model"))
         call_id = random_id("rtc")
-        call = Call(call_id, config, self._responder, self._forget_call)
+        call = self._calls[call_id] = Call(call_id, config, self._responder, self._end_call)
         try:
             answer_sdp = await call.answer(offer_sdp, loopback=self._loopback)
         except ProtocolError as exc:
             raise ApiError(400, str(exc), code="invalid_offer", param="sdp") from exc
-        self._calls[call_id] = call
+        except TransportError as exc:
+            raise ApiError(503, str(exc), code="server_closing") from exc
         log.info("call %s answered", call_id)
         return web.Response(
             status=201,
@@ -114,6 +119,8 @@ class Routes:
         Raises:
             ApiError: There is no key, or it has expired.
         """
+        if self._is_closed:
+            raise ApiError(503, "the server ends", code="server_closing")
         if not bearer:
             raise ApiError(
                 401, "Missing bearer authentication in header", code="missing_authentication"
@@ -142,9 +149,12 @@ class Routes:
             raise ApiError(400, exc.message, code=exc.code, param=exc.param) from exc
         return config
 
-    def _forget_call(self, call_id: str) -> None:
-        self._calls.pop(call_id, None)
-        log.info("call %s ended", call_id)
+    def _end_call(self, call: Call) -> None:
+        log.info("call %s ended", call.id)
+        self._calls.pop(call.id, None)
+        ending = asyncio.get_running_loop().create_task(call.close())
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
 
 def _bearer(request: web.Request) -> str | None:

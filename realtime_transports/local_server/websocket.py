@@ -28,6 +28,7 @@ MAX_UNSENT_EVENTS = 10_000
 """A client so far behind does not read any more."""
 
 FEW_UNSENT_EVENTS = 20
+CLOSE_DEADLINE_S = 2.0
 HEARTBEAT_S = 20.0
 """Pings tell a client that is gone from one that is silent."""
 
@@ -53,7 +54,10 @@ class WebSocketSession:
     async def run(self, request: web.Request, subprotocols: Sequence[str]) -> web.StreamResponse:
         """Hold the session until the client or `close` ends it."""
         socket = web.WebSocketResponse(
-            protocols=subprotocols, max_msg_size=MAX_MESSAGE_BYTES, heartbeat=HEARTBEAT_S
+            protocols=subprotocols,
+            max_msg_size=MAX_MESSAGE_BYTES,
+            heartbeat=HEARTBEAT_S,
+            timeout=CLOSE_DEADLINE_S,
         )
         await socket.prepare(request)
         self._socket = socket

@@ -30,7 +30,11 @@ from aiortc.rtcrtpparameters import RTCRtpCapabilities
 
 from realtime_core.errors import ProtocolError, TransportError
 from realtime_core.resample import StreamingResampler
-from realtime_transports.webrtc.guards import drop_empty_rtp, survive_bad_messages
+from realtime_transports.webrtc.guards import (
+    drop_empty_rtp,
+    follow_connecting,
+    survive_bad_messages,
+)
 from realtime_transports.webrtc.loopback import allow_loopback
 from realtime_transports.webrtc.media.outgoing import Pacer
 from realtime_transports.webrtc.media.path import frame_from_av
@@ -130,6 +134,7 @@ class ServerPeer:
         """Prepare a call; `answer` does the rest."""
         # No ICE server: a local server's callers reach it directly.
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._end_connecting = follow_connecting(self._pc)
         self._listener = listener
         self._playout = Playout(PEER_RATE_HZ)
         self._room = asyncio.Event()
@@ -202,6 +207,8 @@ class ServerPeer:
 
     async def negotiate(self, offer_sdp: str, *, loopback: bool) -> str:
         """Apply the offer and make the answer; `answer` calls this once."""
+        if "a=fingerprint:" not in offer_sdp:  # aiortc would find that out when it is too late
+            raise ValueError("it has no DTLS fingerprint")
         audio = self._offer_audio()
         await self._pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
         self._take_audio(audio)
@@ -284,6 +291,7 @@ class ServerPeer:
                 await self._pc.close()
         except TimeoutError:
             log.warning("a call did not close within %.0f s", CLOSE_DEADLINE_S)
+        await self._end_connecting()
         self._listener.closed()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.errors import ConnectError, ConnectStage, RealtimeError, UserError
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from realtime_transports.webrtc.link import WebRTCLink
     from realtime_transports.webrtc.options import ConnectTimeouts
 
-__all__ = ["ConnectRequest", "Phase", "Stages", "wait_until_connected"]
+__all__ = ["ConnectRequest", "Phase", "Stages", "wait_until_connected", "with_hint"]
 
 
 @dataclass(frozen=True)
 class ConnectRequest:
     """What one call of `connect` asks for."""
 
-    api_key: ApiKey | None
+    api_key: ApiKey | None = field(repr=False)
     url: str
     initial_session_config: Mapping[str, Any]
 
@@ -48,6 +48,12 @@ HINTS = {
     ConnectStage.CHANNEL: "the peer did not open the data channel",
     ConnectStage.SESSION: "the server did not confirm the session's configuration",
 }
+
+
+def with_hint(stage: ConnectStage, message: str) -> str:
+    """The message with what mostly stands behind a failure at this stage."""
+    hint = HINTS.get(stage)
+    return f"{message}: {hint}" if hint else message
 
 
 class Stages:
@@ -78,15 +84,15 @@ class Stages:
         started_s = loop.time()
         deadline_s = self._timeouts.of(stage)
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(deadline_s) as deadline:
                 yield
-        except TimeoutError as exc:
-            hint = HINTS.get(stage)
-            message = f"stage {stage.value} took longer than {deadline_s:g} s"
-            raise ConnectError(stage, f"{message}: {hint}" if hint else message) from exc
         except (ConnectError, UserError):
             raise
         except Exception as exc:  # aiortc and plugins raise errors of many classes
+            if deadline.expired():
+                # Not chained: the cause is asyncio's own, and its frames hold request headers.
+                message = f"stage {stage.value} took longer than {deadline_s:g} s"
+                raise ConnectError(stage, with_hint(stage, message)) from None
             text = str(exc) if isinstance(exc, RealtimeError) else f"{type(exc).__name__}: {exc}"
             raise ConnectError(stage, text) from exc
         self._durations_s[stage] = self._durations_s.get(stage, 0.0) + loop.time() - started_s
@@ -107,6 +113,4 @@ async def wait_until_connected(link: WebRTCLink, stages: Stages) -> None:
         async with stages.enter(stage):
             await link.wait_until(lambda done=is_reached: done() or link.has_failed())  # type: ignore[misc]
             if not is_reached():
-                raise ConnectError(stage, f"the connection failed: {HINTS[stage]}")
-
-
+                raise ConnectError(stage, with_hint(stage, "the connection failed"))

@@ -1,23 +1,25 @@
 """Defects of aiortc kept away from a connection.
 
 Each guard replaces one method on one object of one connection. Where a release of aiortc no longer
-has the method, the connection goes on unguarded with a warning; `tests/transports/test_guards.py`
+has the method, the connection goes on unguarded with a warning; `tests/transports/test_answerer.py`
 then fails.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aiortc import RTCPeerConnection
 
-__all__ = ["drop_empty_rtp", "survive_bad_messages"]
+__all__ = ["drop_empty_rtp", "follow_connecting", "survive_bad_messages"]
 
 log = logging.getLogger(__name__)
 
+CONNECT_METHOD = "_RTCPeerConnection__connect"
 RTP_METHOD = "_handle_rtp_packet"
 MESSAGE_METHOD = "_receive"
 
@@ -56,6 +58,34 @@ def survive_bad_messages(pc: RTCPeerConnection, on_bad: Callable[[Exception], No
             on_bad(exc)
 
     setattr(pc.sctp, MESSAGE_METHOD, receive_safely)
+
+
+def follow_connecting(pc: RTCPeerConnection) -> Callable[[], Awaitable[None]]:
+    """Keep hold of the tasks in which a connection comes about: aiortc starts and forgets them.
+
+    Call it before the first description is set.
+
+    Returns:
+        A coroutine function that ends those tasks, to be awaited after `pc.close()`.
+    """
+    tasks: set[asyncio.Task[Any]] = set()
+    connect = _method(pc, CONNECT_METHOD)
+
+    async def connect_in_sight() -> None:
+        task = asyncio.current_task()
+        if task is not None and connect is not None:
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            await connect()
+
+    async def end_connecting() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    if connect is not None:
+        setattr(pc, CONNECT_METHOD, connect_in_sight)
+    return end_connecting
 
 
 def _method(target: Any, name: str) -> Callable[..., Any] | None:

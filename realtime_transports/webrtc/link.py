@@ -132,9 +132,7 @@ class WebRTCLink:
         self._peer_connection.addTrack(media.track)
         self._peer_connection.on("track", self._on_track)
 
-    async def replace_peer_connection(
-        self, change: Callable[[Any], Any | Awaitable[Any]]
-    ) -> None:
+    async def replace_peer_connection(self, change: Callable[[Any], Any | Awaitable[Any]]) -> None:
         """Let the caller put another connection in this one's place.
 
         Data channel and track move to a connection that is another, and the old one is closed.
@@ -222,7 +220,7 @@ class WebRTCLink:
         Raises:
             TransportError: The channel closed.
         """
-        while self.is_open and self._channel.bufferedAmount > ROOM_BYTES:
+        while self.is_open and self._channel.bufferedAmount > ROOM_BYTES:  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # bufferedAmount has no event at the level we want
         if not self.is_open:
             raise TransportError("the data channel closed before everything was sent")

@@ -7,14 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from realtime_core.errors import ConnectStage, UserError
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from realtime_transports.webrtc.link import PeerConnection
 
-__all__ = ["ConnectTimeouts", "IceServer", "make_peer_connection", "make_ssl_context", "prepare_peer_connection"]
+__all__ = [
+    "ConnectTimeouts",
+    "IceServer",
+    "make_peer_connection",
+    "make_ssl_context",
+    "prepare_peer_connection",
+]
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,13 @@ class IceServer:
     urls: str | Sequence[str]
     """``stun:host:port``, ``turn:host:port`` or ``turns:host:port`` (RFC 7064, RFC 7065)."""
     username: str | None = None
-    credential: SecretStr | None = field(default=None)
+    credential: SecretStr | str | None = field(default=None, repr=False)
+    """Kept as `SecretStr`, whatever it was given as."""
+
+    def __post_init__(self) -> None:
+        """Make a secret of the credential."""
+        if isinstance(self.credential, str):
+            object.__setattr__(self, "credential", SecretStr(self.credential))
 
 
 def make_peer_connection(ice_servers: Sequence[IceServer]) -> PeerConnection:
@@ -62,12 +74,16 @@ def make_peer_connection(ice_servers: Sequence[IceServer]) -> PeerConnection:
         RTCIceServer(
             urls=server.urls if isinstance(server.urls, str) else list(server.urls),
             username=server.username,
-            credential=server.credential.get_secret_value() if server.credential else None,
+            credential=_reveal(server.credential),
         )
         for server in ice_servers
     ]
     peer_connection: Any = RTCPeerConnection(RTCConfiguration(iceServers=servers))
     return peer_connection  # type: ignore[no-any-return]
+
+
+def _reveal(secret: SecretStr | str | None) -> str | None:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
 
 
 def prepare_peer_connection(

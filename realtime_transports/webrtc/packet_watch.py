@@ -1,9 +1,9 @@
 """Knows when the last packet came, and asks the peer for one: the one look into aioice.
 
-aiortc never reports `disconnected`, and tells a killed peer after about 30 s (measured on 1.16). So
-this listens where all packets of a connection pass, STUN, DTLS and SRTP alike. The names it leans on
-are not public; where they are missing it says so when the connection is watched, and nothing else
-breaks.
+aiortc never reports `disconnected`, and tells a killed peer after about 30 s (measured on 1.16).
+So this listens where all packets of a connection pass, STUN, DTLS and SRTP alike. The names it
+leans on are not public; where they are missing it says so when the connection is watched, and
+nothing else breaks.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ class PacketWatch:
         """
         self._loop = asyncio.get_running_loop()
         self._connection = peer_connection.sctp.transport.transport._connection  # noqa: SLF001
+        # Used by probes only, but looked for now, while their absence can still be told.
+        self._nominated = self._connection._nominated  # noqa: SLF001
+        self._build_request = self._connection.build_request
         self._probes: set[asyncio.Task[None]] = set()
         self.last_packet_s = self._loop.time()
         """When the last packet came, by the event loop's clock."""
@@ -60,10 +63,10 @@ class PacketWatch:
     async def _ask(self) -> None:
         from aioice import stun
 
-        pair = self._connection._nominated.get(1)  # noqa: SLF001 - component 1 is all of RTP and RTCP
+        pair = self._nominated.get(1)  # component 1 is all of RTP and RTCP
         if pair is None:
             return
-        request = self._connection.build_request(pair, nominate=False)
+        request = self._build_request(pair, nominate=False)
         try:
             await pair.protocol.request(
                 request,

@@ -49,19 +49,20 @@ def normalise_answer(answer: str, offer: str) -> str:
     session, media = _split(answer)
     if not media:
         return answer
-    _, offered = _split(offer)
+    offer_session, offered = _split(offer)
     for index, section in enumerate(media):
         if not section.attributes("mid") and index < len(offered):
             section.lines += offered[index].attributes("mid")
         if not section.has_direction() and not _is_data(section):
             section.lines += _direction(session)
+    is_bundled = len(media) > 1 and not any(part.attributes("ice-ufrag") for part in media[1:])
+    if is_bundled and not session.attributes("group"):
+        session.lines += offer_session.attributes("group")
     for section in media:
         first = _first_of_bundle(session, media, section)
         for name in TRANSPORT_ATTRIBUTES:
             if not section.attributes(name):
                 section.lines += first.attributes(name) or session.attributes(name)
-    if not session.attributes("group"):
-        session.lines += [ln for part in _split(offer)[:1] for ln in part.attributes("group")]
     return "\r\n".join(line for part in (session, *media) for line in part.lines) + "\r\n"
 
 
@@ -80,8 +81,8 @@ def _first_of_bundle(session: _Section, media: list[_Section], section: _Section
     mids = {mid: part for part in media for mid in part.attributes("mid")}
     own = section.attributes("mid")
     for group in session.attributes("group"):
-        kind, *members = group.removeprefix("a=group:").split()
-        if kind == "BUNDLE" and members and own and own[0].removeprefix("a=mid:") in members:
+        kind, *members = group.removeprefix("a=group:").split() or [""]
+        if kind == "BUNDLE" and own and own[0].removeprefix("a=mid:") in members:
             return mids.get(f"a=mid:{members[0]}", section)
     return section
 

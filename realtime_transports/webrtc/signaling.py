@@ -16,13 +16,23 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-__all__ = ["AiohttpClient", "CallAnswer", "HttpAnswer", "HttpClient", "Signaling"]
+__all__ = [
+    "AiohttpClient",
+    "CallAnswer",
+    "HttpAnswer",
+    "HttpClient",
+    "Signaling",
+    "content_without_key",
+]
 
 MAX_ANSWER_BYTES = 1_000_000
 """An SDP answer has a few kilobytes; reading ends here."""
 
 MAX_DETAIL_CHARS = 2_000
 """How much of a body that is no JSON error goes into a message."""
+
+MIN_REAL_KEY_CHARS = 16
+"""Shorter keys are made up for a server that takes any; they occur in what it sends by chance."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,9 @@ class AiohttpClient:
                 )
         except aiohttp.ClientResponseError as exc:
             # Its repr holds the request's headers, the key among them (aiohttp 3.14).
-            raise TransportError(f"the server's HTTP answer cannot be read: {exc.message}") from None
+            raise TransportError(
+                f"the server's HTTP answer cannot be read: {exc.message}"
+            ) from None
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise TransportError(f"{url} cannot be reached: {exc}") from exc
 
@@ -142,16 +154,20 @@ class Signaling:
         """
         content_type, body = _body(offer_sdp, session)
         try:
-            answer = await self.http.post(url, headers=self._headers(api_key, content_type), body=body)
+            answer = await self.http.post(
+                url, headers=self._headers(api_key, content_type), body=body
+            )
         except TransportError as exc:
-            raise ConnectError(ConnectStage.HTTP, _without(str(exc), api_key)) from exc
-        if not 200 <= answer.status < 300:
-            raise _refusal(answer, api_key)
-        if answer.body_error is not None:
-            raise ConnectError(
-                ConnectStage.HTTP, _without(str(answer.body_error), api_key)
-            ) from answer.body_error
-        return CallAnswer(answer.body.decode(errors="replace"), _call_id(answer.headers))
+            failure: Exception = exc
+        else:
+            if not 200 <= answer.status < 300:
+                raise _refusal(answer, api_key)
+            if answer.body_error is None:
+                return _accepted(answer, api_key)
+            failure = answer.body_error
+        # Not chained: what aiohttp raises may quote the server, which may quote the key, and its
+        # frames hold the request's headers.
+        raise ConnectError(ConnectStage.HTTP, _without(str(failure), api_key))
 
     def _headers(self, api_key: SecretStr, content_type: str) -> dict[str, str]:
         headers = {
@@ -182,8 +198,16 @@ def _body(offer_sdp: str, session: Mapping[str, Any] | None) -> tuple[str, bytes
     return f"multipart/form-data; boundary={boundary}", f"{text}--{boundary}--\r\n".encode()
 
 
+def _accepted(answer: HttpAnswer, api_key: SecretStr) -> CallAnswer:
+    call_id = _call_id(answer.headers)
+    return CallAnswer(
+        content_without_key(answer.body.decode(errors="replace"), api_key),
+        None if call_id is None else content_without_key(call_id, api_key),
+    )
+
+
 def _refusal(answer: HttpAnswer, api_key: SecretStr) -> ConnectError:
-    provider_message = _without(_detail(answer), api_key) or None
+    provider_message = _detail(answer, api_key) or None
     # The wording is that of OpenAI Agents JS, which programs match on.
     message = f"Realtime call request failed with status {answer.status}"
     if provider_message:
@@ -196,24 +220,33 @@ def _refusal(answer: HttpAnswer, api_key: SecretStr) -> ConnectError:
     return error
 
 
-def _detail(answer: HttpAnswer) -> str:
+def _detail(answer: HttpAnswer, api_key: SecretStr) -> str:
     """What the server says of its refusal: a JSON error's message, the body, or the reason."""
     text = "" if answer.body_error else answer.body.decode(errors="replace")
+    # Cutting comes last: half a key would be a secret too.
+    text = _without(_json_error(text) or text or answer.reason, api_key)
+    return f"{text[:MAX_DETAIL_CHARS]}…" if len(text) > MAX_DETAIL_CHARS else text
+
+
+def _json_error(text: str) -> str | None:
+    """The message of an error in the API's form."""
     try:
         message = json.loads(text)["error"]["message"]
-        if isinstance(message, str) and message:
-            return message
-    except (ValueError, LookupError, TypeError):
-        pass  # no JSON error: the text says what there is to say
-    if len(text) > MAX_DETAIL_CHARS:
-        text = f"{text[:MAX_DETAIL_CHARS]}…"
-    return text or answer.reason
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None  # no JSON error: the text says what there is to say
+    return message if isinstance(message, str) else None
 
 
 def _without(text: str, api_key: SecretStr) -> str:
     """The text without the key: servers like to repeat it."""
     secret = api_key.get_secret_value()
     return text.replace(secret, "[key]") if secret else text
+
+
+def content_without_key(text: str, api_key: SecretStr) -> str:
+    """What a server sent, SDP or an event, without the key if that is a real one."""
+    is_real = len(api_key.get_secret_value()) >= MIN_REAL_KEY_CHARS
+    return _without(text, api_key) if is_real else text
 
 
 def _call_id(headers: Mapping[str, str]) -> str | None:

@@ -25,6 +25,7 @@ from realtime_transports.webrtc.connecting import (
     Phase,
     Stages,
     wait_until_connected,
+    with_hint,
 )
 from realtime_transports.webrtc.link import LinkEvents, PeerConnection, WebRTCLink
 from realtime_transports.webrtc.options import (
@@ -34,7 +35,12 @@ from realtime_transports.webrtc.options import (
     make_ssl_context,
     prepare_peer_connection,
 )
-from realtime_transports.webrtc.signaling import AiohttpClient, HttpClient, Signaling
+from realtime_transports.webrtc.signaling import (
+    AiohttpClient,
+    HttpClient,
+    Signaling,
+    content_without_key,
+)
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioSink, AudioSource, AudioTap
@@ -159,6 +165,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         self._link: WebRTCLink | None = None
         self._attempt: _Attempt | None = None
         self._stages = Stages(self._timeouts)
+        self._attempt_key: SecretStr | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._is_peer_silent = False
         self._closing: set[asyncio.Task[Any]] = set()
@@ -227,6 +234,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         if self._attempt is not None:
             await asyncio.shield(self._attempt.outcome)
             return
+        api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         request = ConnectRequest(api_key, url or self._base_url, initial_session_config or {})
         attempt = self._attempt = _Attempt(request, model_before=self.current_model)
         if model is not None:
@@ -236,14 +244,14 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             await asyncio.shield(attempt.outcome)
         except asyncio.CancelledError:
             if self._attempt is attempt:
-                self.close()
+                self._close_and_report()
             raise
 
     async def _run_attempt(self, attempt: _Attempt) -> None:
         stages = self._stages = Stages(self._timeouts)
         try:
             async with stages.enter(ConnectStage.KEY):
-                key = await self._key_for(attempt.request)
+                key = self._attempt_key = await self._key_for(attempt.request)
         except (ConnectError, UserError) as exc:
             self._end_attempt(exc)  # nothing was begun, so there is nothing more to tell
             return
@@ -257,9 +265,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         else:
             self._attempt = None
 
-    async def _connect_by_stages(
-        self, attempt: _Attempt, stages: Stages, key: SecretStr
-    ) -> None:
+    async def _connect_by_stages(self, attempt: _Attempt, stages: Stages, key: SecretStr) -> None:
         request = attempt.request
         async with stages.enter(ConnectStage.SDP):
             link = self._make_link()
@@ -285,6 +291,9 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             await attempt.confirmed.wait()
 
     async def _open_audio(self) -> MediaPath:
+        # The call before may still be closing the same file or device.
+        if self._closing:
+            await asyncio.wait(set(self._closing))
         audio = self._audio = CallAudio(self._audio_settings)
         self._audio_events = AudioEvents(
             lambda: self._protocol.current_audio,
@@ -360,6 +369,8 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             self._fail(exc)
 
     def _on_message(self, data: str | bytes) -> None:
+        if isinstance(data, str) and self._attempt_key is not None:
+            data = content_without_key(data, self._attempt_key)
         if self._status == "connected" or (self._attempt and self._attempt.is_configuring):
             self._receive_message(data)
 
@@ -405,13 +416,13 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
 
     def _on_silence(self, silent_for_s: float) -> None:
         self._is_peer_silent = True
+        self._begin_grace()  # before anybody is told: a listener may close or connect again
         self._report(
             ConnectionLostError(
                 f"nothing came from the peer for {silent_for_s:.1f} s, and it answers no probe",
                 silent_for_s=silent_for_s,
             )
         )
-        self._begin_grace()
 
     def _begin_grace(self) -> None:
         self._end_grace()
@@ -431,7 +442,8 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
     def _lost(self, message: str) -> TransportError:
         if self._status == "connected":
             return ConnectionLostError(message)
-        return ConnectError(self._stages.current, f"{message} before the connection was ready")
+        stage = self._stages.current
+        return ConnectError(stage, with_hint(stage, f"{message} before the connection was ready"))
 
     def _fail(self, exc: Exception) -> None:
         self._end_attempt(exc)
@@ -514,6 +526,12 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         failure = self._disconnect(complete=was_connected)
         if failure is not None:
             raise failure
+
+    def _close_and_report(self) -> None:
+        try:
+            self.close()
+        except TransportError as exc:
+            self._report(exc)
 
     async def wait_closed(self) -> None:
         """Wait until everything that was opened is closed, and listeners have run."""

@@ -6,7 +6,7 @@ no packet of any other kind until `LOST_AFTER_S`: the link is lost. When the pro
 still, packets may wait unread, so that time does not count.
 
     state     packet came      silent ≥ 1 s       silent ≥ 2.5 s
-    alive     alive            probing, PROBE     –
+    alive     alive            probing, PROBE     -
     probing   alive            probing, PROBE     lost, LOST
     lost      alive, RECOVERED lost, PROBE        lost, PROBE
 """

@@ -6,7 +6,7 @@ import asyncio
 import fractions
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import av
@@ -19,6 +19,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError
 
+from realtime_transports.webrtc.guards import follow_connecting
 from realtime_transports.webrtc.loopback import allow_loopback
 
 DEADLINE_S = 20.0
@@ -34,16 +35,21 @@ class SpeakingTrack(MediaStreamTrack):
         super().__init__()
         self.pending = np.zeros(0, np.int16)
         self.spoken = asyncio.Event()
+        self.empty_packets = 0
+        """How many of the next packets have no payload."""
         self._blocks = 0
         self._due: float | None = None
 
-    async def recv(self) -> av.AudioFrame:
+    async def recv(self) -> av.AudioFrame | av.Packet:
         if self.readyState != "live":
             raise MediaStreamError
         now = asyncio.get_running_loop().time()
         self._due = now if self._due is None else self._due
         await asyncio.sleep(max(0.0, self._due - now))
         self._due += BLOCK / 48_000
+        if self.empty_packets:
+            self.empty_packets -= 1
+            return self._stamped(av.Packet(0))
         block = np.zeros(BLOCK, np.int16)
         head, self.pending = self.pending[:BLOCK], self.pending[BLOCK:]
         block[: len(head)] = head
@@ -53,10 +59,13 @@ class SpeakingTrack(MediaStreamTrack):
         both = np.repeat(block, 2).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(both, format="s16", layout="stereo")
         frame.sample_rate = 48_000
-        frame.pts = self._blocks * BLOCK
-        frame.time_base = fractions.Fraction(1, 48_000)
+        return self._stamped(frame)
+
+    def _stamped(self, data: Any) -> Any:
+        data.pts = self._blocks * BLOCK
+        data.time_base = fractions.Fraction(1, 48_000)
         self._blocks += 1
-        return frame
+        return data
 
 
 class StockCaller:
@@ -64,6 +73,7 @@ class StockCaller:
 
     def __init__(self) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._end_connecting = follow_connecting(self.pc)
         self.track = SpeakingTrack()
         self.events: list[dict[str, Any]] = []
         self.location = ""
@@ -75,7 +85,7 @@ class StockCaller:
         self.pc.addTrack(self.track)
         self.pc.on("track", self._listen)
 
-    async def __aenter__(self) -> StockCaller:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -83,11 +93,15 @@ class StockCaller:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
         await self.pc.close()
+        await self._end_connecting()
 
-    async def call(self, url: str, session: dict[str, Any] | None = None, key: str = "sk") -> None:
+    async def offer(self) -> str:
         allow_loopback(self.pc)
         await self.pc.setLocalDescription(await self.pc.createOffer())
-        offer = self.pc.localDescription.sdp
+        return self.pc.localDescription.sdp
+
+    async def call(self, url: str, session: dict[str, Any] | None = None, key: str = "sk") -> None:
+        offer = await self.offer()
         headers = {"Authorization": f"Bearer {key}"}
         data: Any = offer
         if session is None:
@@ -153,5 +167,3 @@ class StockCaller:
             assert isinstance(frame, av.AudioFrame)
             self._heard.append(frame.to_ndarray().reshape(-1, 2)[:, 0].copy())
             self._arrived.set()
-
-

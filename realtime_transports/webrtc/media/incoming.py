@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from realtime_core.audio import AudioFrame, AudioSink
-from realtime_core.errors import AudioError
 from realtime_core.resample import StreamingResampler
+from realtime_transports.webrtc.media.outgoing import as_audio_error
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioTap
@@ -38,7 +38,7 @@ class IncomingAudio:
         Args:
             sink: None drains the audio.
             tap: Sees each frame as it goes to the sink.
-            on_error: Gets what the sink raises, once; the audio is drained from then on.
+            on_error: Gets what sink or tap raises, once each; they are not used from then on.
         """
         self._sink = sink
         self._tap = tap
@@ -58,8 +58,7 @@ class IncomingAudio:
     def push(self, frame: AudioFrame) -> None:
         """Take a frame. Never blocks."""
         self.received_s += frame.duration_s
-        if self._tap is not None:
-            self._tap.heard(frame, asyncio.get_running_loop().time())
+        self._show(frame)
         if self._sink is None:
             return
         self._frames.append(frame)
@@ -76,7 +75,10 @@ class IncomingAudio:
         while self._frames:
             self._forget_oldest()
         if self._sink is not None:
-            self._sink.clear()
+            try:
+                self._sink.clear()
+            except Exception as exc:  # a sink is foreign code
+                self._give_up(exc)
 
     async def drain(self) -> None:
         """Wait until everything that came has been heard or stored."""
@@ -111,11 +113,20 @@ class IncomingAudio:
         try:
             await self._sink.write(self._resample(frame, self._sink.rate_hz))
         except Exception as exc:  # a sink is foreign code
-            name = type(self._sink).__name__
-            self._sink = None
-            error = AudioError(f"sink {name} raised {type(exc).__name__}: {exc}")
-            error.__cause__ = exc
-            self._on_error(exc if isinstance(exc, AudioError) else error)
+            self._give_up(exc)
+
+    def _give_up(self, exc: Exception) -> None:
+        sink, self._sink = self._sink, None
+        self._on_error(as_audio_error("sink", sink, exc))
+
+    def _show(self, frame: AudioFrame) -> None:
+        if self._tap is None:
+            return
+        try:
+            self._tap.heard(frame, asyncio.get_running_loop().time())
+        except Exception as exc:  # a tap is foreign code
+            tap, self._tap = self._tap, None
+            self._on_error(as_audio_error("tap", tap, exc))
 
     def _resample(self, frame: AudioFrame, rate_hz: int | None) -> AudioFrame:
         if rate_hz is None or rate_hz == frame.rate_hz:

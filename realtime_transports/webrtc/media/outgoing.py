@@ -17,7 +17,14 @@ from realtime_core.resample import StreamingResampler
 if TYPE_CHECKING:
     from realtime_core.audio import AudioTap
 
-__all__ = ["BLOCK_S", "BLOCK_SAMPLES", "WIRE_RATE_HZ", "OutgoingAudio", "Pacer"]
+__all__ = [
+    "BLOCK_S",
+    "BLOCK_SAMPLES",
+    "WIRE_RATE_HZ",
+    "OutgoingAudio",
+    "Pacer",
+    "as_audio_error",
+]
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +77,8 @@ class OutgoingAudio:
         Args:
             source: None sends silence.
             tap: Sees each block as it leaves.
-            on_error: Gets what the source raises; the source counts as ended then.
+            on_error: Gets what the source raises, which counts as ended then, and once what the
+                tap does, which is not used any more.
         """
         self._source = source
         self._tap = tap
@@ -114,9 +122,7 @@ class OutgoingAudio:
         block = self._cut_block()
         if self.muted:
             block = np.zeros(BLOCK_SAMPLES, np.int16)
-        if self._tap is not None:
-            frame = frame_from_mono(block, WIRE_RATE_HZ, self._sent_samples)
-            self._tap.sent(frame, asyncio.get_running_loop().time())
+        self._show(block)
         self._sent_samples += BLOCK_SAMPLES
         return block
 
@@ -125,6 +131,16 @@ class OutgoingAudio:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+
+    def _show(self, block: Pcm16) -> None:
+        if self._tap is None:
+            return
+        frame = frame_from_mono(block, WIRE_RATE_HZ, self._sent_samples)
+        try:
+            self._tap.sent(frame, asyncio.get_running_loop().time())
+        except Exception as exc:  # a tap is foreign code
+            tap, self._tap = self._tap, None
+            self._on_error(as_audio_error("tap", tap, exc))
 
     def _is_waiting_for_source(self) -> bool:
         if not self._is_started or self._source is None or self._source.is_live:
@@ -141,7 +157,7 @@ class OutgoingAudio:
                     self._room.clear()
                     await self._room.wait()
         except Exception as exc:  # a source is foreign code
-            self._on_error(_as_audio_error(source, exc))
+            self._on_error(as_audio_error("source", source, exc))
         if self._resampler is not None:
             self._append(self._resampler.flush()[:, 0])
         self._is_read_to_end = True
@@ -155,9 +171,7 @@ class OutgoingAudio:
 
     def _resample(self, frame: AudioFrame, *, is_live: bool) -> Pcm16:
         if self._resampler is None:
-            self._resampler = StreamingResampler(
-                frame.rate_hz, WIRE_RATE_HZ, 1, low_delay=is_live
-            )
+            self._resampler = StreamingResampler(frame.rate_hz, WIRE_RATE_HZ, 1, low_delay=is_live)
         return self._resampler.push(frame.to_mono().reshape(-1, 1))[:, 0]
 
     def _append(self, samples: Pcm16) -> None:
@@ -186,9 +200,10 @@ class OutgoingAudio:
         return block
 
 
-def _as_audio_error(source: object, exc: Exception) -> AudioError:
+def as_audio_error(role: str, culprit: object, exc: Exception) -> AudioError:
+    """What a source, sink or tap raised, with its name unless it is an error of audio already."""
     if isinstance(exc, AudioError):
         return exc
-    error = AudioError(f"source {type(source).__name__} raised {type(exc).__name__}: {exc}")
+    error = AudioError(f"{role} {type(culprit).__name__} raised {type(exc).__name__}: {exc}")
     error.__cause__ = exc
     return error
