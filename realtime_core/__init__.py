@@ -3,7 +3,10 @@
 It knows no network, codec or vendor.
 """
 
-from realtime_core.audio import AudioFrame, AudioSink, AudioSource, AudioTap
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from realtime_core.audio import AudioFrame, AudioRecorder, AudioSink, AudioSource, AudioTap
 from realtime_core.emitter import Emitter
 from realtime_core.errors import (
     AudioError,
@@ -35,14 +38,57 @@ from realtime_core.events import (
 )
 from realtime_core.hookspecs import hookimpl
 from realtime_core.middleware import EventMiddleware
-from realtime_core.plugins import PluginManager
-from realtime_core.transport import ConnectionState, RealtimeTransportLayer
+from realtime_core.plugins import PluginManager, default_plugins
+from realtime_core.transport import (
+    ApiKey,
+    ConnectionState,
+    ConnectionStatus,
+    RealtimeTransportLayer,
+)
+
+if TYPE_CHECKING:
+    from realtime_core.history import HistoryDiff, diff_history
+    from realtime_core.items import (
+        AssistantMessageItem,
+        FunctionCallItem,
+        McpApprovalRequestItem,
+        McpCallItem,
+        MessageItem,
+        RealtimeItem,
+        SystemMessageItem,
+        UserMessageItem,
+        parse_item,
+    )
+    from realtime_core.resample import StreamingResampler
+    from realtime_core.turn import Turn, TurnFailedError, TurnResult, TurnTaking
+
+_HOMES = {
+    "history": ("HistoryDiff", "diff_history"),
+    "items": (
+        "AssistantMessageItem",
+        "FunctionCallItem",
+        "McpApprovalRequestItem",
+        "McpCallItem",
+        "MessageItem",
+        "RealtimeItem",
+        "SystemMessageItem",
+        "UserMessageItem",
+        "parse_item",
+    ),
+    "resample": ("StreamingResampler",),
+    "turn": ("Turn", "TurnFailedError", "TurnResult", "TurnTaking"),
+}
+"""Names imported when they are first asked for: pydantic's models cost more than all the rest."""
+
 
 __all__ = [
     "TRANSPORT_EVENTS",
+    "ApiKey",
+    "AssistantMessageItem",
     "AudioError",
     "AudioEvent",
     "AudioFrame",
+    "AudioRecorder",
     "AudioSink",
     "AudioSource",
     "AudioTap",
@@ -50,27 +96,51 @@ __all__ = [
     "ConnectStage",
     "ConnectionLostError",
     "ConnectionState",
+    "ConnectionStatus",
     "Emit",
     "Emitter",
     "ErrorEvent",
     "EventMiddleware",
     "FunctionCall",
+    "FunctionCallItem",
+    "HistoryDiff",
     "ItemDeleted",
+    "McpApprovalRequestItem",
+    "McpCallItem",
     "McpToolsListed",
+    "MessageItem",
     "PluginError",
     "PluginManager",
     "ProtocolError",
     "RealtimeError",
+    "RealtimeItem",
     "RealtimeTransportLayer",
+    "StreamingResampler",
+    "SystemMessageItem",
     "TextDelta",
     "TranscriptDelta",
     "TransportError",
+    "Turn",
     "TurnDone",
+    "TurnFailedError",
     "TurnResponse",
+    "TurnResult",
     "TurnStarted",
+    "TurnTaking",
     "TurnUsage",
     "UsageUpdate",
     "UserError",
+    "UserMessageItem",
     "ValidationError",
+    "default_plugins",
+    "diff_history",
     "hookimpl",
+    "parse_item",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

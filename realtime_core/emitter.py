@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple, TypeVar, overload
 
-from realtime_core.errors import RealtimeError, TransportError
+from realtime_core.errors import PluginError, TransportError
 from realtime_core.events import Emit, ErrorEvent
 
 __all__ = ["Emitter", "Listener"]
@@ -226,7 +226,9 @@ class Emitter:
 
     def _report_listener(self, event: str, listener: Listener, exc: BaseException) -> None:
         name = getattr(listener, "__qualname__", repr(type(listener)))
-        error = RealtimeError(f"listener {name} of {event!r} raised {type(exc).__name__}: {exc}")
+        error = PluginError(
+            f"listener {name} of {event!r} raised {type(exc).__name__}: {exc}", plugin=name
+        )
         error.__cause__ = exc
         if event == "error":  # telling it again would go round for ever
             log.error("%s", error, exc_info=exc)

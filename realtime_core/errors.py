@@ -7,7 +7,7 @@
     │   ├── ConnectError        no connection came about; has the stage
     │   └── ConnectionLostError the connection is gone; has the silence before it
     ├── ProtocolError           the peer: it sent what cannot be understood
-    ├── PluginError             a plugin: it could not be found, loaded or used
+    ├── PluginError             a plugin, listener or middleware: foreign code that failed
     └── AudioError              the audio: it cannot be read, written or played
 
 A message says what happened, with which value, and what to do. None holds a secret.
@@ -117,14 +117,14 @@ class ProtocolError(RealtimeError):
 
 
 class PluginError(RealtimeError):
-    """A plugin could not be found, loaded or used."""
+    """A plugin could not be found, loaded or used, or a listener or middleware failed."""
 
     def __init__(self, message: str, *, plugin: str | None = None) -> None:
         """Name the culprit.
 
         Args:
             message: What happened.
-            plugin: The plugin's name; None when no such plugin exists.
+            plugin: The culprit's name; None when no such plugin exists.
         """
         super().__init__(message)
         self.plugin = plugin

@@ -7,7 +7,7 @@ room; `close` starts closing and `wait_closed` ends it; ``async with`` does both
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -38,7 +38,7 @@ class ConnectionState:
     status: ConnectionStatus = "disconnected"
 
 
-class RealtimeTransportLayer(Emitter):
+class RealtimeTransportLayer(Emitter, ABC):
     """A realtime session with a model, over some link.
 
     Events are listed in `realtime_core.events.TRANSPORT_EVENTS`; every event of the server comes

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime_core.errors import ConnectionLostError, RealtimeError
+from realtime_core.errors import ConnectionLostError, PluginError, RealtimeError
 from realtime_core.events import ErrorEvent, TextDelta, TranscriptDelta, TurnDone, TurnUsage
 from realtime_core.transport import ApiKey, RealtimeTransportLayer
 
 __all__ = ["Turn", "TurnFailedError", "TurnResult", "TurnTaking"]
+
+log = logging.getLogger(__name__)
 
 SILENCE_AFTER_S = 0.3
 """Sent after the question, so that the codec's and server's delay do not cut its last sounds."""
@@ -129,8 +132,8 @@ class Turn:
 
     async def _ask(self, transport: RealtimeTransportLayer) -> None:
         await self._unless_failed(transport.wait_source_ended())
-        await self._unless_failed(asyncio.sleep(SILENCE_AFTER_S))
         self._asked_s = asyncio.get_running_loop().time()
+        await self._unless_failed(asyncio.sleep(SILENCE_AFTER_S))
         if self._taking is TurnTaking.MANUAL:
             transport.send_event({"type": "input_audio_buffer.commit"})
             transport.request_response()
@@ -228,7 +231,9 @@ class Turn:
         self.result.transcript += delta.delta
 
     def _on_error(self, event: ErrorEvent) -> None:
-        if isinstance(event.error, Exception):
+        if isinstance(event.error, PluginError):
+            log.warning("%s", event.error)  # whoever looks on may fail; the turn goes on
+        elif isinstance(event.error, Exception):
             self._fail(event.error)
         else:
             error = event.error.get("error")

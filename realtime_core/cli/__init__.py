@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command; the exit code is 0, 1 (failed on the way), 2 (wrong use) or 130."""
-    from realtime_core.cli.app import app
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character is no reason to fail.
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        from realtime_core.cli.app import app
+        from realtime_core.cli.exit_codes import usage_error_as_json
 
-    app()
+        try:
+            app()
+        except SystemExit as exiting:
+            usage_error_as_json(exiting)
+            raise
+    except KeyboardInterrupt:  # before anything had begun
+        sys.exit(130)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -26,7 +25,7 @@ NoPlugins = Annotated[
 ]
 Plugin = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
-    typer.Option("--plugin", help="Allow only these plugins (repeatable)."),
+    typer.Option("--plugin", metavar="NAME", help="Allow only these plugins (repeatable)."),
 ]
 
 
@@ -37,22 +36,25 @@ def common(
     ] = 0,
 ) -> None:
     """Set up logging."""
-    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    if verbose < 3:  # noqa: PLR2004 - -vvv is for those who debug the libraries below
-        for name in ("aiortc", "aioice", "aiohttp", "asyncio"):
-            logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    from realtime_core.cli.logs import set_up_logging
+
+    set_up_logging(verbose)
 
 
 @app.command()
-def run(
-    question: Annotated[Path, typer.Argument(help="A sound file with what the user says.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the answer goes (WAV).")],
+def run(  # noqa: PLR0917 - typer calls it, by name
+    question: Annotated[
+        Path, typer.Argument(metavar="QUESTION", help="A sound file with what the user says.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Where the answer goes (WAV).")
+    ],
     to: Annotated[
         str,
         typer.Option(
+            metavar="WHERE",
             help="local (a server inside this process), openai, or a URL: a base ending in /v1 "
-            "or the full endpoint."
+            "or the full endpoint.",
         ),
     ] = "local",
     turns: Annotated[
@@ -60,25 +62,30 @@ def run(
     ] = TurnTaking.MANUAL,
     stereo: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
-        typer.Option(help="Record the conversation as heard: user left, agent right (WAV)."),
+        typer.Option(
+            metavar="FILE", help="Record the conversation as heard: user left, agent right (WAV)."
+        ),
     ] = None,
     model: Annotated[
         Optional[str],  # noqa: UP045 - typer reads the annotation at run time
-        typer.Option(help="The model; left out: the default of OpenAI's SDKs."),
+        typer.Option(metavar="NAME", help="The model; left out: the default of OpenAI's SDKs."),
     ] = None,
     instructions: Annotated[
         Optional[str],  # noqa: UP045 - typer reads the annotation at run time
-        typer.Option(help="The session's instructions."),
+        typer.Option(metavar="TEXT", help="The session's instructions."),
     ] = None,
     voice: Annotated[
         Optional[str],  # noqa: UP045 - typer reads the annotation at run time
-        typer.Option(help="The model's voice."),
+        typer.Option(metavar="NAME", help="The model's voice."),
     ] = None,
     responder: Annotated[
-        str, typer.Option(help="Who answers on the local server.")
+        str, typer.Option(metavar="NAME", help="Who answers on the local server.")
     ] = "parrot",
     deadline: Annotated[
-        float, typer.Option(min=1.0, help="Seconds the answer may take, to its last sound.")
+        float,
+        typer.Option(
+            min=1.0, metavar="SECONDS", help="How long the answer may take, to its last sound."
+        ),
     ] = 120.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the report.")
@@ -111,9 +118,13 @@ def run(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8080,
-    responder: Annotated[str, typer.Option(help="Who answers.")] = "parrot",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes any free one.")
+    ] = 8080,
+    responder: Annotated[str, typer.Option(metavar="NAME", help="Who answers.")] = "parrot",
     no_plugins: NoPlugins = False,
     plugin: Plugin = None,
 ) -> None:

@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 
 import typer
 
+from realtime_core.cli.text import one_line
 from realtime_core.errors import AudioError, ConnectError, PluginError, RealtimeError, UserError
 
-__all__ = ["ExitCode", "InputError", "exit_with"]
+__all__ = ["ExitCode", "InputError", "exit_with", "usage_error_as_json"]
 
 
 class ExitCode(enum.IntEnum):
@@ -32,43 +33,79 @@ class InputError(AudioError):
     """An input or output given by the user cannot be used."""
 
 
+class Interrupted(RealtimeError):  # noqa: N818 - that the user stops a command is no error
+    """SIGINT or SIGTERM came."""
+
+
 def exit_with(command: Coroutine[Any, Any, ExitCode], *, as_json: bool = False) -> NoReturn:
-    """Run a command to its end and exit. Errors become one line, or one JSON object."""
+    """Run a command to its end and exit.
+
+    Errors become one line on stderr, with a line for each of their notes.
+
+    Args:
+        command: It returns the exit code, or raises what becomes one.
+        as_json: Print an error as one JSON object on stdout, too.
+    """
     try:
         code = asyncio.run(_stoppable(command))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        _tell("interrupted", {"error": "interrupted"}, as_json=as_json)
-        code = ExitCode.INTERRUPTED
+    except KeyboardInterrupt:  # a second one, while the command was closing everything
+        code = _fail(Interrupted("interrupted"), as_json=as_json)
     except RealtimeError as exc:
-        _tell(f"error: {exc}", _described(exc), as_json=as_json)
-        for note in getattr(exc, "__notes__", ()):
-            _tell(f"note: {note}", None, as_json=as_json)
-        code = ExitCode.WRONG_USE if _is_wrong_use(exc) else ExitCode.FAILED
+        code = _fail(exc, as_json=as_json)
+    except Exception as exc:
+        # A bug, ours or a plugin's: its traceback is worth more than a line.
+        if as_json:
+            _print_json(exc)
+        raise
     raise typer.Exit(int(code))
+
+
+def usage_error_as_json(exiting: SystemExit) -> None:
+    """Print a refused command line as JSON, where an option asks for it.
+
+    Args:
+        exiting: What the parser raises after it has told on stderr what is wrong.
+    """
+    describe = getattr(exiting.__context__, "format_message", None)
+    if describe is not None and "--json" in sys.argv:
+        _print_json(UserError(describe()))
 
 
 async def _stoppable(command: Coroutine[Any, Any, ExitCode]) -> ExitCode:
     """Let SIGTERM end the command as SIGINT does: with everything closed."""
-    task = asyncio.ensure_future(command)
-    loop = asyncio.get_running_loop()
-    if sys.platform != "win32":
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    return await task
+    task = asyncio.current_task()
+    if task is not None and sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await command
+    except asyncio.CancelledError as exc:
+        interrupted = Interrupted("interrupted")
+        for note in _notes(exc):
+            interrupted.add_note(note)
+        raise interrupted from None
 
 
-def _is_wrong_use(exc: RealtimeError) -> bool:
-    return isinstance(exc, (UserError, PluginError, InputError))
+def _fail(exc: RealtimeError, *, as_json: bool) -> ExitCode:
+    is_interrupted = isinstance(exc, Interrupted)
+    print(one_line(str(exc) if is_interrupted else f"error: {exc}"), file=sys.stderr)
+    for note in _notes(exc):
+        print(one_line(f"note: {note}"), file=sys.stderr)
+    if as_json:
+        _print_json(exc)
+    if is_interrupted:
+        return ExitCode.INTERRUPTED
+    is_wrong_use = isinstance(exc, (UserError, PluginError, InputError))
+    return ExitCode.WRONG_USE if is_wrong_use else ExitCode.FAILED
 
 
-def _described(exc: RealtimeError) -> dict[str, Any]:
+def _print_json(exc: Exception) -> None:
     described: dict[str, Any] = {"error": str(exc), "class": type(exc).__name__}
     if isinstance(exc, ConnectError):
         described |= {"stage": exc.stage.value, "status": exc.status}
-    return described
+    if notes := _notes(exc):
+        described["notes"] = notes
+    print(json.dumps(described))
 
 
-def _tell(line: str, described: dict[str, Any] | None, *, as_json: bool) -> None:
-    if not as_json:
-        print(line, file=sys.stderr)
-    elif described is not None:
-        print(json.dumps(described))
+def _notes(exc: BaseException) -> list[str]:
+    return list(getattr(exc, "__notes__", ()))

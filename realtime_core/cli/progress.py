@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from realtime_core.cli.text import one_line, tail
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderResult
 
     from realtime_core.audio import AudioFrame, AudioTap
     from realtime_core.transport import RealtimeTransportLayer
 
 __all__ = ["Progress", "make_progress"]
+
+SHOWN_CHARACTERS = 1000
+"""More of a transcript fits into no line."""
 
 
 class Progress(ABC):
@@ -39,26 +45,26 @@ class Progress(ABC):
             endpoint: What to call the other end.
             question_s: How long the question is, in seconds.
         """
+        self._meter.endpoint = endpoint
         self._meter.question_s = question_s
         self._say(f"connecting to {endpoint}")
-        transport.on("connected", lambda: self._on_connected(transport, endpoint))
+        transport.on("connected", self._on_connected)
         transport.on("response.created", lambda _: self._say("the answer begins"))
-        transport.on("audio_transcript_delta", lambda event: self._on_transcript(event.delta))
+        transport.on("audio_transcript_delta", lambda event: self._on_text(event.delta))
+        transport.on("output_text_delta", lambda event: self._on_text(event.delta))
 
     @abstractmethod
     def print_report(self, report: dict[str, Any]) -> None:
         """Show what came of it."""
 
-    def _on_connected(self, transport: RealtimeTransportLayer, endpoint: str) -> None:
-        phases = getattr(transport, "connect_phases", ())
-        times = ", ".join(f"{p.stage.value} {p.duration_s * 1000:.0f} ms" for p in phases)
-        self._say(f"connected to {endpoint} ({times})")
+    def _on_connected(self) -> None:
         self._meter.is_connected = True
+        self._say("connected; the question begins")
 
-    def _on_transcript(self, delta: str) -> None:
-        self._meter.transcript += delta
+    def _on_text(self, delta: str) -> None:
+        self._meter.transcript = (self._meter.transcript + delta)[-SHOWN_CHARACTERS:]
 
-    def _say(self, line: str) -> None:
+    def _say(self, line: str) -> None:  # noqa: B027 - not every display has lines
         """Tell one thing that happened."""
 
 
@@ -67,6 +73,7 @@ class _Meter:
 
     def __init__(self) -> None:
         self.inner: AudioTap | None = None
+        self.endpoint = ""
         self.question_s: float | None = None
         self.is_connected = False
         self.sent_s = 0.0
@@ -87,14 +94,25 @@ class _Meter:
         if self.inner is not None:
             self.inner.heard(frame, at_s)
 
-    def line(self) -> str:
-        """The state in one line."""
+    def line(self, width: int) -> str:
+        """The state in one line of at most so many columns."""
+        line = self._state()
+        room = width - len(line) - 2
+        words = one_line(self.transcript)
+        if words and self.is_connected and room > 8:
+            line = f"{line}: {tail(words, room)}"
+        return line
+
+    def _state(self) -> str:
         if not self.is_connected:
-            return "connecting …"
+            return f"connecting to {one_line(self.endpoint)}"
         sent_s = self.sent_s if self.question_s is None else min(self.sent_s, self.question_s)
         of = "" if self.question_s is None else f" of {self.question_s:.1f}"
-        line = f"question {sent_s:.1f}{of} s · answer {self.heard_s:.1f} s"
-        return f"{line} · {self.transcript}" if self.transcript else line
+        line = f"question {sent_s:.1f}{of} s"
+        if self.heard_s or self.transcript:
+            return f"{line}, answer {self.heard_s:.1f} s"
+        is_all_sent = self.question_s is not None and self.sent_s >= self.question_s
+        return f"{line}, waiting for the answer" if is_all_sent else line
 
 
 class _Silent(Progress):
@@ -108,35 +126,37 @@ class _Lines(Progress):
     """For logs and pipes."""
 
     def print_report(self, report: dict[str, Any]) -> None:
-        for line in _report_lines(report):
-            print(line)
+        for title, text in _report_lines(report):
+            print(f"{title}: {one_line(text)}")
 
     def _say(self, line: str) -> None:
-        print(line, flush=True)
+        print(one_line(line), flush=True)
 
 
 class _Live(Progress):
-    """For people."""
+    """For people: a line that changes, and the report in its place at the end."""
 
     def __init__(self, console: Console) -> None:
+        from rich.spinner import Spinner
+
         super().__init__()
         self._console = console
+        self._spinner = Spinner("line" if console.options.ascii_only else "dots")
 
     def print_report(self, report: dict[str, Any]) -> None:
-        from rich.markup import escape
-
-        for line in _report_lines(report):
-            title, _, rest = line.partition(": ")
-            self._console.print(f"[bold]{escape(title)}[/]: {escape(rest)}", highlight=False)
-
-    def _say(self, line: str) -> None:
-        self._console.print(line, style="dim", highlight=False, markup=False)
-
-    def __rich__(self) -> Any:
-        from rich.spinner import Spinner
         from rich.text import Text
 
-        return Spinner("dots", Text(self._meter.line(), overflow="ellipsis", no_wrap=True))
+        for title, text in _report_lines(report):
+            line = Text.assemble((title, "bold"), ": ", one_line(text))
+            # The terminal breaks lines better than we do: what it breaks can be copied whole.
+            self._console.print(line, soft_wrap=True)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        line = self._meter.line(options.max_width - 2)
+        frame = str(self._spinner.render(console.get_time()))
+        yield Text(f"{frame} {line}", no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
@@ -145,29 +165,46 @@ def make_progress(*, as_json: bool) -> Iterator[Progress]:
     if as_json:
         yield _Silent()
         return
+    # Asked of the stream itself: rich takes variables such as FORCE_COLOR for a terminal.
+    if not sys.stdout.isatty():
+        yield _Lines()
+        return
     from rich.console import Console
 
     console = Console()
-    if not console.is_terminal:
+    if console.is_dumb_terminal:
         yield _Lines()
         return
     from rich.live import Live
 
     progress = _Live(console)
-    with Live(progress, console=console, refresh_per_second=10, transient=True):
+    with Live(
+        progress,
+        console=console,
+        refresh_per_second=10,
+        transient=True,
+        redirect_stderr=sys.stderr.isatty(),
+    ):
         yield progress
 
 
-def _report_lines(report: dict[str, Any]) -> Iterator[str]:
+def _report_lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     connect_s = report["connect_s"]
     phases = ", ".join(f"{stage} {s * 1000:.0f} ms" for stage, s in connect_s.items())
-    yield f"connected to: {report['endpoint']} in {sum(connect_s.values()):.2f} s ({phases})"
+    is_local = " (local server in this process)" if report["is_embedded"] else ""
+    yield "connected to", f"{report['endpoint']}{is_local}"
+    yield "connect time", f"{sum(connect_s.values()):.2f} s ({phases})"
     question, answer = report["question"], report["answer"]
-    yield f"question: {question['path']}, {question['duration_s']:.2f} s sent"
-    yield f"answer: {answer['path']}, {answer['duration_s']:.2f} s received"
+    yield "question", f"{_seconds(question['duration_s'])} sent from {question['path']}"
+    yield "answer", f"{_seconds(answer['duration_s'])} received in {answer['path']}"
     if answer["transcript"]:
-        yield f"transcript: {answer['transcript']}"
+        yield "transcript", answer["transcript"]
     if report["latency_s"] is not None:
-        yield f"latency: {report['latency_s'] * 1000:.0f} ms from the question's end to the answer"
+        latency = f"{report['latency_s'] * 1000:.0f} ms from the question's end to the answer"
+        yield "latency", latency
     if report["stereo"]:
-        yield f"conversation: {report['stereo']} (left: user, right: agent)"
+        yield "conversation", f"{report['stereo']} (left: user, right: agent)"
+
+
+def _seconds(duration_s: float | None) -> str:
+    return "audio" if duration_s is None else f"{duration_s:.2f} s"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "RunOptions", "endpoint_for", "run_file"]
 
+LOCAL = "local"
 CALLS_PATH = "/realtime/calls"
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 PLACEHOLDER_KEY = "local"
@@ -86,17 +88,27 @@ def endpoint_for(to: str) -> Endpoint:
     """
     if to == "openai":
         return Endpoint(None, "OPENAI_API_KEY", None, is_loopback=False)
-    try:
-        parts = urlsplit(to)
-        host = parts.hostname
-    except ValueError as exc:
-        raise UserError(f"--to {to}: {exc}") from exc
-    if parts.scheme not in ("http", "https") or not host:
-        raise UserError(f"--to {to}: give local, openai, or a URL that begins with http(s)://")
+    host = _checked_host(to)
     base = to.rstrip("/")
     url = base + CALLS_PATH if base.endswith("/v1") else to
     is_loopback = host in LOOPBACK_HOSTS
     return Endpoint(url, "REALTIME_API_KEY", PLACEHOLDER_KEY if is_loopback else None, is_loopback)
+
+
+def _checked_host(to: str) -> str:
+    try:
+        parts = urlsplit(to)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise UserError(f"--to {to}: {exc}") from exc
+    if parts.username is not None or parts.password is not None:
+        # Not repeated here, as it holds a secret.
+        raise UserError("--to: a URL with a user name or password is not taken; set the API key")
+    if parts.scheme not in ("http", "https") or not host:
+        raise UserError(f"--to {to}: give local, openai, or a URL that begins with http(s)://")
+    if parts.path in ("", "/"):
+        raise UserError(f"--to {to}: give the base URL, ending in /v1, or the full endpoint")
+    return host
 
 
 async def run_file(options: RunOptions) -> ExitCode:
@@ -122,6 +134,7 @@ async def _set_up(
     source = plugins.source(f"file:{options.question}")
     sink = plugins.sink(f"file:{options.out}")
     recorder = plugins.tap(f"stereo:{options.stereo}") if options.stereo else None
+    stack.enter_context(_telling_what_is_left(sink, recorder))
     try:
         await source.open()
         stack.push_async_callback(source.close)
@@ -137,6 +150,19 @@ async def _set_up(
     endpoint = await _reach_endpoint(options, plugins, stack)
     progress = stack.enter_context(make_progress(as_json=options.as_json))
     return _Conversation(options, plugins, endpoint, source, sink, recorder, progress, outcome)
+
+
+@contextmanager
+def _telling_what_is_left(*files: object) -> Iterator[None]:
+    """Add the names of partial files to whatever ends the run early, an interruption too."""
+    try:
+        yield
+    except BaseException as exc:
+        for file in files:
+            path = getattr(file, "partial_path", None)
+            if path is not None and path.exists():
+                exc.add_note(f"what came until then is in {path}")
+        raise
 
 
 @dataclass
@@ -179,6 +205,7 @@ class _Conversation:
         phases = getattr(transport, "connect_phases", ())
         return {
             "endpoint": self.endpoint.name,
+            "is_embedded": self.options.to == LOCAL,
             "model": transport.current_model,
             "connect_s": {phase.stage.value: round(phase.duration_s, 4) for phase in phases},
             "question": {
@@ -200,12 +227,12 @@ class _Conversation:
 async def _reach_endpoint(
     options: RunOptions, plugins: PluginManager, stack: AsyncExitStack
 ) -> Endpoint:
-    if options.to != "local":
+    if options.to != LOCAL:
         endpoint = endpoint_for(options.to)
         endpoint.api_key()
         return endpoint
     make_server = plugins.factory("local server", "openai")
-    server = make_server(host="127.0.0.1", port=0, responder=options.responder)
+    server = make_server(host="127.0.0.1", port=0, responder=options.responder, plugins=plugins)
     running = await stack.enter_async_context(server)
     return endpoint_for(running.url)
 

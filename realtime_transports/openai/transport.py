@@ -45,6 +45,7 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         model: str | None = None,
         api_key: ApiKey | None = None,
         middlewares: Iterable[EventMiddleware] = (),
+        protocol: ClientProtocol | None = None,
     ) -> None:
         """Set up the protocol.
 
@@ -53,9 +54,11 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
             api_key: The key; None means the environment's ``OPENAI_API_KEY``, which goes to
                 OpenAI's own host only.
             middlewares: They see wire events; the first is the nearest to the program.
+            protocol: What decides, where it is not that of a link with a media track; it has the
+                model then.
         """
         super().__init__()
-        self._protocol = ClientProtocol(model=model)
+        self._protocol = protocol or ClientProtocol(model=model)
         self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         self._middlewares = MiddlewareChain(middlewares, self._report)
 

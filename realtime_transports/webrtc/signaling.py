@@ -152,22 +152,28 @@ class Signaling:
         Raises:
             ConnectError: No call came about; at stage `http`.
         """
-        content_type, body = _body(offer_sdp, session)
+        outcome = await self._exchange(url, _body(offer_sdp, session), api_key)
+        if isinstance(outcome, ConnectError):
+            # Not chained: what aiohttp raises may quote the server, which may quote the key, and
+            # its frames hold the request's headers.
+            raise outcome
+        return outcome
+
+    async def _exchange(
+        self, url: str, content: tuple[str, bytes], api_key: SecretStr
+    ) -> CallAnswer | ConnectError:
+        content_type, body = content
         try:
             answer = await self.http.post(
                 url, headers=self._headers(api_key, content_type), body=body
             )
         except TransportError as exc:
-            failure: Exception = exc
-        else:
-            if not 200 <= answer.status < 300:
-                raise _refusal(answer, api_key)
-            if answer.body_error is None:
-                return _accepted(answer, api_key)
-            failure = answer.body_error
-        # Not chained: what aiohttp raises may quote the server, which may quote the key, and its
-        # frames hold the request's headers.
-        raise ConnectError(ConnectStage.HTTP, _without(str(failure), api_key))
+            return ConnectError(ConnectStage.HTTP, _without(str(exc), api_key))
+        if not 200 <= answer.status < 300:
+            return _refusal(answer, api_key)
+        if answer.body_error is not None:
+            return ConnectError(ConnectStage.HTTP, _without(str(answer.body_error), api_key))
+        return _accepted(answer, api_key)
 
     def _headers(self, api_key: SecretStr, content_type: str) -> dict[str, str]:
         headers = {

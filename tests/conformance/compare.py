@@ -19,6 +19,7 @@ from realtime_core.errors import (
     ConnectError,
     ConnectionLostError,
     ProtocolError,
+    PluginError,
     RealtimeError,
     TransportError,
     UserError,
@@ -34,6 +35,9 @@ ANY_ERROR = "any"
 
 USER_AGENT_HEADERS = frozenset({"user-agent", "x-openai-agents-sdk", "sec-websocket-protocol"})
 
+CLIENT_PROTOCOL = "openai-agents-sdk."
+"""Begins the subprotocol in which the reference names itself."""
+
 _Classes = tuple[type[BaseException], ...]
 
 ERROR_CLASSES: Mapping[str, _Classes] = {
@@ -47,6 +51,7 @@ ERROR_CLASSES: Mapping[str, _Classes] = {
     "NotAllowedError": (AudioError, ConnectError),
     "Event": (),  # a raw event object; nothing of ours is one
     # Of this project; only rules name them.
+    "PluginError": (PluginError,),
     "RealtimeError": (RealtimeError,),
     "TransportError": (TransportError,),
     "ConnectError": (ConnectError,),
@@ -68,7 +73,7 @@ def difference(expected: Trace, actual: Trace) -> str:
         *(f"required: {what}" for what in unmet),
         *_compare_sent(expected, actual),
         *_compare_lists("http", _requests(expected), _requests(actual)),
-        *_compare_lists("sockets", _dicts(expected.sockets), _dicts(actual.sockets)),
+        *_compare_lists("sockets", _sockets(expected), _sockets(actual)),
         *_compare_lists("emitted", _dicts(expected.emitted), _dicts(actual.emitted)),
         *_compare_lists("gets", _dicts(expected.gets), _dicts(actual.gets)),
         *_compare_lists("async", _promises(expected), _promises(actual)),
@@ -114,6 +119,18 @@ def _dicts(entries: list[Any]) -> list[Any]:
         {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
         for entry in entries
     ]
+
+
+def _sockets(trace: Trace) -> list[Any]:
+    """What was opened, and how, apart from what names the client."""
+    sockets = _dicts(trace.sockets)
+    for how in (entry["how"] for entry in sockets):
+        if "headers" in how:
+            headers = {name.lower(): value for name, value in how["headers"].items()}
+            how["headers"] = {k: v for k, v in headers.items() if k not in USER_AGENT_HEADERS}
+        if "protocols" in how:
+            how["protocols"] = [p for p in how["protocols"] if not p.startswith(CLIENT_PROTOCOL)]
+    return sockets
 
 
 def _requests(trace: Trace) -> list[Any]:

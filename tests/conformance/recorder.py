@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from tests.conformance.names import from_payload
-from tests.conformance.trace import Emitted, Failure, Got, HttpCall, Promise, Sent, Trace
+from tests.conformance.trace import Emitted, Failure, Got, HttpCall, Promise, Sent, Socket, Trace
 from tests.conformance.values import plain
 
 __all__ = ["Recorder"]
@@ -58,6 +58,11 @@ class Recorder:
         text = bytes(body).decode() if isinstance(body, bytes | bytearray) else body
         self.trace.http.append(HttpCall(self.step, method, str(url), lower, text))
 
+    def opened(self, conn: int, how: dict[str, Any]) -> None:
+        """A WebSocket was made."""
+        if not self.is_over:
+            self.trace.sockets.append(Socket(self.step, conn, how))
+
     def watch(self, call: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a call that takes time, and take down how it ends."""
         promise = Promise(call, self.step, None, "pending")
@@ -81,7 +86,9 @@ class Recorder:
         promise.settled = self.step
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         promise.outcome = "ok" if error is None else "error"
-        if error is not None:
+        if error is None:
+            promise.value = plain(task.result())
+        else:
             self.failed("reject", error, promise.call, promise.step)
 
     def _handler_ended(self, task: asyncio.Task[Any]) -> None:

@@ -63,6 +63,8 @@ class Promise:
     settled: int | None
     outcome: str
     """ok, error or pending."""
+    value: Any = None
+    """What it gave."""
 
 
 @dataclasses.dataclass
@@ -143,7 +145,9 @@ class Trace:
             gets=[_got(e) for e in expect.get("gets", ())],
             failures=[_failure(e) for e in expect.get("errors", ())],
             promises=[
-                Promise(e["call"], e["step"], e.get("settled"), e["outcome"])
+                Promise(
+                    e["call"], e["step"], e.get("settled"), e["outcome"], decode(e.get("value"))
+                )
                 for e in expect.get("async", ())
             ],
             http=[

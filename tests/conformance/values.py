@@ -13,13 +13,14 @@ from pydantic import BaseModel
 
 __all__ = [
     "UNDEFINED",
+    "Agent",
     "AudioElement",
     "Behaviour",
     "ChangedPeerConnection",
+    "CreatedWebSocket",
     "ErrorShape",
     "Function",
     "MediaStream",
-    "Other",
     "canonical_ids",
     "decode",
     "plain",
@@ -93,10 +94,18 @@ class ChangedPeerConnection:
 
 
 @dataclasses.dataclass(frozen=True)
-class Other:
-    """A special value of which this runner knows nothing more than its spelling."""
+class CreatedWebSocket:
+    """A `create_web_socket` function."""
 
-    spelling: str
+    behaviour: Behaviour | None
+    """What it does before it gives a socket; None gives one at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Agent:
+    """An agent, with its members in JavaScript's spelling."""
+
+    members: Mapping[str, Any]
 
 
 def _number(spelling: Any) -> float:
@@ -122,8 +131,10 @@ _SPECIAL: dict[str, Any] = {
     "$audioElement": lambda spec: AudioElement(),
     "$changePeerConnection": ChangedPeerConnection,
     "$error": _error,
-    "$createWebSocket": lambda spec: Other("$createWebSocket"),
-    "$agent": lambda spec: Other("$agent"),
+    "$createWebSocket": lambda spec: CreatedWebSocket(
+        None if spec is True else Behaviour.from_json(spec)
+    ),
+    "$agent": lambda spec: Agent(decode(spec)),
 }
 
 

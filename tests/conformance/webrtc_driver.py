@@ -33,7 +33,7 @@ from tests.conformance.values import (
 )
 from tests.conformance.virtual_loop import VirtualLoop
 
-__all__ = ["play_webrtc", "recorded"]
+__all__ = ["Player", "newest", "play_webrtc", "recorded"]
 
 
 async def play_webrtc(stage: Stage, loop: VirtualLoop) -> None:
@@ -41,7 +41,7 @@ async def play_webrtc(stage: Stage, loop: VirtualLoop) -> None:
     # Cases of other kinds do without aiortc.
     from realtime_transports.webrtc.transport import OpenAIRealtimeWebRTC
 
-    await _Player(stage, loop, OpenAIRealtimeWebRTC).play()
+    await Player(stage, loop, OpenAIRealtimeWebRTC).play()
 
 
 def recorded(transport_class: type[Any], recorder: Recorder) -> type[Any]:
@@ -55,7 +55,9 @@ def recorded(transport_class: type[Any], recorder: Recorder) -> type[Any]:
     return Recorded
 
 
-class _Player:
+class Player:
+    """Does the steps of a case on a transport."""
+
     def __init__(self, stage: Stage, loop: VirtualLoop, transport_class: type[Any]) -> None:
         self.stage = stage
         self.scene = stage.scene
@@ -67,7 +69,7 @@ class _Player:
 
     async def play(self) -> None:
         try:
-            self.transport = recorded(self.transport_class, self.recorder)(**self._options())
+            self.transport = recorded(self.transport_class, self.recorder)(**self.options())
         except Exception as exc:  # any is compared
             self.recorder.failed("constructor", exc)
             return
@@ -83,7 +85,7 @@ class _Player:
             if not self.scene.fakes.get("fail"):
                 raise RuntimeError("closing after the last step failed") from exc
 
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         given = self.stage.decode(self.scene.options)
         is_browser = self.scene.env == "browser"
         options: dict[str, Any] = {
@@ -101,7 +103,7 @@ class _Player:
             options["change_peer_connection"] = self._changer(given["changePeerConnection"].spec)
         for js, python in (("baseUrl", "base_url"), ("model", "model"), ("apiKey", "api_key")):
             if given.get(js, UNDEFINED) is not UNDEFINED:
-                options[python] = self._value(given[js])
+                options[python] = self.value(given[js])
         return options
 
     def _changer(self, spec: Any) -> Callable[..., Any]:
@@ -117,7 +119,7 @@ class _Player:
 
         return change
 
-    def _value(self, value: Any) -> Any:
+    def value(self, value: Any) -> Any:
         return self.world.function(value.behaviour) if isinstance(value, Function) else value
 
     def _listen(self) -> None:
@@ -151,12 +153,12 @@ class _Player:
 
     def do(self, step: Mapping[str, Any]) -> Any:
         """Do one step."""
-        for kind, handle in self._steps().items():
+        for kind, handle in self.steps().items():
             if kind in step:
                 return handle(step)
         raise UnknownStepError(f"unknown step {json.dumps(step)}")
 
-    def _steps(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+    def steps(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
         return {
             "call": self._call,
             "get": self._get,
@@ -220,7 +222,7 @@ class _Player:
         for js, value in (args[0] if args else {}).items():
             if value is not UNDEFINED:
                 keywords[CONNECT_OPTIONS.get(js, js)] = (
-                    from_config(value) if js == "initialSessionConfig" else self._value(value)
+                    from_config(value) if js == "initialSessionConfig" else self.value(value)
                 )
         return [], keywords
 
@@ -229,34 +231,43 @@ class _Player:
         if name not in PROPERTIES:
             raise UnknownStepError(f"unknown property {name}")
         value = getattr(self.transport, PROPERTIES[name])
-        self.recorder.got("get", name, _reduced(value) if name == "connectionState" else value)
+        self.recorder.got("get", name, self.reduced(value) if name == "connectionState" else value)
+
+    def reduced(self, state: Any) -> dict[str, Any]:
+        """What of a connection's state is compared."""
+        return {
+            "status": str(state.status),
+            "callId": state.call_id,
+            "hasPeerConnection": state.peer_connection is not None,
+            "hasLink": state.data_channel is not None,
+        }
 
     def _set(self, step: Mapping[str, Any]) -> None:
         name = PROPERTIES.get(step["set"], step["set"])
         setattr(self.transport, name, without_undefined(self.stage.decode(step["value"])))
 
     def _deliver(self, step: Mapping[str, Any], data: str | bytes) -> None:
-        link = _newest(self.world.links, step)
+        link = newest(self.world.links, step)
         if link is not None:
             link.deliver(data)
 
     def _channel(self, step: Mapping[str, Any]) -> None:
-        link = _newest(self.world.links, step)
+        link = newest(self.world.links, step)
         if link is not None:
             link.change(step["channel"], step.get("message", "link error"))
 
     def _peer_state(self, step: Mapping[str, Any]) -> None:
-        peer = _newest(self.world.peers, step)
+        peer = newest(self.world.peers, step)
         if peer is not None:
             peer.change_state(step["pcState"])
 
     def _peer_track(self, step: Mapping[str, Any]) -> None:
-        peer = _newest(self.world.peers, step)
+        peer = newest(self.world.peers, step)
         if peer is not None:
             peer.fire("track", SimpleNamespace(kind="audio", id=str(step["pcTrack"])))
 
 
-def _newest(things: list[Any], step: Mapping[str, Any]) -> Any:
+def newest(things: list[Any], step: Mapping[str, Any]) -> Any:
     """The newest, or the one that the step counts out; None when there is none."""
     conn = step.get("conn")
     if conn is None:
@@ -282,14 +293,3 @@ def _tool_call(call: Any) -> Any:
         return FunctionCall(**fields)
     except TypeError:
         return fields
-
-
-def _reduced(state: Any) -> dict[str, Any]:
-    """What of a connection's state is compared."""
-    link = getattr(state, "data_channel", None) or getattr(state, "link", None)
-    return {
-        "status": str(state.status),
-        "callId": getattr(state, "call_id", None),
-        "hasPeerConnection": getattr(state, "peer_connection", None) is not None,
-        "hasLink": link is not None,
-    }

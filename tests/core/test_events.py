@@ -13,11 +13,27 @@ from realtime_core.events import TRANSPORT_EVENTS, AudioEvent, Emit, TurnDone, T
 
 PAYLOADS = [each for each in vars(events).values() if dataclasses.is_dataclass(each)]
 
-REFERENCE_EVENTS = """
-* error connection_change connected disconnected audio audio_done audio_interrupted
-audio_transcript_delta output_text_delta function_call item_update item_deleted usage_update
-turn_started turn_done mcp_tools_listed mcp_tool_call_completed mcp_approval_request
-""".split()
+REFERENCE_EVENTS = [
+    "*",
+    "error",
+    "connection_change",
+    "connected",
+    "disconnected",
+    "audio",
+    "audio_done",
+    "audio_interrupted",
+    "audio_transcript_delta",
+    "output_text_delta",
+    "function_call",
+    "item_update",
+    "item_deleted",
+    "usage_update",
+    "turn_started",
+    "turn_done",
+    "mcp_tools_listed",
+    "mcp_tool_call_completed",
+    "mcp_approval_request",
+]
 """The events of OpenAI Agents JS's transports."""
 
 

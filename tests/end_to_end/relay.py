@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import Self, cast
 
 from realtime_transports.webrtc.signaling import AiohttpClient, HttpAnswer
 
@@ -32,8 +32,7 @@ class _Side(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         if addr != self.end or self.other.end is None or self._relay.drops(data):
@@ -95,11 +94,14 @@ class UdpRelay(AiohttpClient):
         return HttpAnswer(answer.status, answer.reason, answer.headers, sdp.encode())
 
     def _redirect(self, sdp: str, side: _Side, to: Address) -> str:
+        side.end = None
+
         def replace(found: re.Match[str]) -> str:
             foundation, component, priority, host, port = found.groups()
             if host != HOST:
                 return "a=x-elsewhere"
-            side.end = (host, int(port))
+            # The first section's transport is the one that all sections share.
+            side.end = side.end or (host, int(port))
             return f"a=candidate:{foundation} {component} udp {priority} {to[0]} {to[1]} typ host"
 
         return CANDIDATE.sub(replace, sdp)

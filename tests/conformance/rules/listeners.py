@@ -59,7 +59,7 @@ def _listeners_are_isolated(scene: Scene, expected: Trace) -> None:
         expected.failures.remove(failure)
     for emitted in throwing:
         at = next(i for i, other in enumerate(expected.emitted) if other is emitted)
-        kind, args = error_event("RealtimeError")
+        kind, args = error_event("PluginError")
         expected.emitted.insert(at + 1, Emitted(emitted.step, kind, args))
         if emitted.type == "connection_change" and emitted.args == ["connecting"]:
             _forget_from(expected, emitted.step)

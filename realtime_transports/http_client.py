@@ -1,0 +1,191 @@
+"""HTTP as transports need it: one request at a time, and answers that show no key."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Protocol
+
+from realtime_core.errors import ConnectError, ConnectStage, TransportError, UserError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+__all__ = [
+    "AiohttpClient",
+    "HttpAnswer",
+    "HttpClient",
+    "content_without_key",
+    "make_ssl_context",
+    "read_capped",
+    "refusal",
+    "request_headers",
+    "without_key",
+]
+
+MAX_ANSWER_BYTES = 1_000_000
+"""An SDP answer has a few kilobytes; reading ends here."""
+
+MAX_DETAIL_CHARS = 2_000
+"""How much of a body that is no JSON error goes into a message."""
+
+MIN_REAL_KEY_CHARS = 16
+"""Shorter keys are made up for a server that takes any; they occur in what it sends by chance."""
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """What a server answered."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    """Names are compared without regard to case."""
+    body: bytes = b""
+    body_error: Exception | None = None
+    """Why the body could not be read to its end."""
+
+
+class HttpClient(Protocol):
+    """Sends one request at a time. It follows no redirects and raises `TransportError`."""
+
+    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+        """Post a body and read the answer."""
+
+    async def close(self) -> None:
+        """Release everything."""
+
+
+class AiohttpClient:
+    """`HttpClient` on aiohttp, with proxies from the environment."""
+
+    def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        """Set the trust.
+
+        Args:
+            ssl_context: Which certificates to trust; None means the system's.
+        """
+        self._ssl_context = ssl_context
+
+    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+        """Post a body and read at most a megabyte of the answer."""
+        import aiohttp
+
+        ssl_context = True if self._ssl_context is None else self._ssl_context
+        try:
+            # A session for one request: calls are rare, and nothing is left to be closed later.
+            async with (
+                aiohttp.ClientSession(trust_env=True, timeout=aiohttp.ClientTimeout()) as session,
+                session.post(
+                    url, headers=headers, data=body, allow_redirects=False, ssl=ssl_context
+                ) as response,
+            ):
+                return await read_capped(response)
+        except aiohttp.ClientResponseError as exc:
+            # Its repr holds the request's headers, the key among them (aiohttp 3.14).
+            raise TransportError(
+                f"the server's HTTP answer cannot be read: {exc.message}"
+            ) from None
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise TransportError(f"{url} cannot be reached: {exc}") from exc
+
+    async def close(self) -> None:
+        """Nothing stays open between requests."""
+
+
+async def read_capped(response: Any) -> HttpAnswer:
+    """The answer in an `aiohttp.ClientResponse`, with a megabyte of its body at most."""
+    import aiohttp
+
+    content = bytearray()
+    error: Exception | None = None
+    try:
+        async for chunk in response.content.iter_chunked(65_536):
+            content += chunk
+            if len(content) > MAX_ANSWER_BYTES:
+                content.clear()
+                error = TransportError(f"the answer has more than {MAX_ANSWER_BYTES} bytes")
+                break
+    except (aiohttp.ClientError, OSError) as exc:
+        error = TransportError(f"the answer broke off: {exc}")
+    return HttpAnswer(
+        response.status, response.reason or "", response.headers, bytes(content), error
+    )
+
+
+def make_ssl_context(ca_file: str | None) -> ssl.SSLContext | None:
+    """Trust in the certificates of a file, or None for the system's trust.
+
+    Raises:
+        UserError: The file cannot be read or holds no certificate.
+    """
+    if ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as exc:
+        raise UserError(f"ca_file {ca_file} cannot be used: {exc}") from exc
+
+
+def request_headers(
+    *, organization: str | None = None, project: str | None = None
+) -> dict[str, str]:
+    """The headers of every request: who we are, and on whose account."""
+    headers = {"User-Agent": f"realtime-transports/{version('realtime-transports')}"}
+    if organization:
+        headers["OpenAI-Organization"] = organization
+    if project:
+        headers["OpenAI-Project"] = project
+    return headers
+
+
+def refusal(what: str, answer: HttpAnswer, api_key: SecretStr) -> ConnectError:
+    """The error for an answer that is no success, with the provider's own words.
+
+    Args:
+        what: What was refused; the message begins with it.
+        answer: The answer.
+        api_key: What must not be shown.
+    """
+    provider_message = _detail(answer, api_key) or None
+    message = f"{what} failed with status {answer.status}"
+    if provider_message:
+        message += f": {provider_message}"
+    error = ConnectError(
+        ConnectStage.HTTP, message, status=answer.status, provider_message=provider_message
+    )
+    if 300 <= answer.status < 400:
+        error.add_note("redirects are not followed: they would take the key to another host")
+    return error
+
+
+def without_key(text: str, api_key: SecretStr) -> str:
+    """The text without the key: servers like to repeat it."""
+    secret = api_key.get_secret_value()
+    return text.replace(secret, "[key]") if secret else text
+
+
+def content_without_key(text: str, api_key: SecretStr) -> str:
+    """What a server sent, SDP or an event, without the key if that is a real one."""
+    is_real = len(api_key.get_secret_value()) >= MIN_REAL_KEY_CHARS
+    return without_key(text, api_key) if is_real else text
+
+
+def _detail(answer: HttpAnswer, api_key: SecretStr) -> str:
+    """What the server says of its refusal: a JSON error's message, the body, or the reason."""
+    text = "" if answer.body_error else answer.body.decode(errors="replace")
+    # Cutting comes last: half a key would be a secret too.
+    text = without_key(_json_error(text) or text or answer.reason, api_key)
+    return f"{text[:MAX_DETAIL_CHARS]}…" if len(text) > MAX_DETAIL_CHARS else text
+
+
+def _json_error(text: str) -> str | None:
+    """The message of an error in the API's form."""
+    try:
+        message = json.loads(text)["error"]["message"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None  # no JSON error: the text says what there is to say
+    return message if isinstance(message, str) else None
