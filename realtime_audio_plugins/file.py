@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realtime_audio_plugins.sound_span import SoundSpan
-from realtime_audio_plugins.wav_writer import WavWriter, require_wav_name
+from realtime_audio_plugins.sound_writer import make_sound_writer, require_sound_name
 from realtime_core.audio import AudioFrame, AudioSink, AudioSource
 from realtime_core.errors import AudioError, UserError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import os
 
     from realtime_audio_plugins.sound_reader import SoundReader
+    from realtime_audio_plugins.sound_writer import SoundWriter
 
 __all__ = ["FileSink", "FileSource"]
 
@@ -50,12 +51,11 @@ class FileSource(AudioSource):
 
     @property
     def duration_s(self) -> float | None:
-        """How long the file plays, in seconds; None when it does not say.
+        """How long the file plays, in seconds; None while not open, or when it does not say.
 
-        For a WAV file what is there counts, not what the header promises. Raises `UserError` while
-        not open.
+        For a WAV file what is there counts, not what the header promises.
         """
-        return self._opened().duration_s
+        return None if self._reader is None else self._reader.duration_s
 
     async def open(self) -> None:
         """Open the file and decode its first block.
@@ -98,12 +98,15 @@ class FileSource(AudioSource):
 
 
 class FileSink(AudioSink):
-    """A WAV file of 16 bits, with as many channels as the first frame has.
+    """A WAV, FLAC or Ogg Opus file of 16 bits, with as many channels as the first frame has.
 
-    While it is written it has a temporary name, see `partial_path`, and plays at every moment,
-    even if the process is killed. The final name appears when it is closed as complete; a file
-    that was there under this name is then replaced. When nothing was heard the file has no
-    samples.
+    The name says the format: ``.wav``, ``.flac``, ``.ogg`` or ``.opus``. While it is written it has
+    a temporary name, see `partial_path`. The final name appears when it is closed as complete; a
+    file that was there under this name is then replaced. When nothing was heard a WAV file has no
+    samples, the others 20 ms of silence.
+
+    A WAV file plays at every moment, even if the process is killed. Of the others, about the last
+    second is then missing, and the file does not tell its length (`FileSource` reads it).
 
     With `skip_silence` what lies before the first sound is left out except for its last 100 ms,
     and what lies after the last sound except for the first 200 ms, so that the time spent waiting
@@ -116,18 +119,18 @@ class FileSink(AudioSink):
         """Name the file; `open` creates it.
 
         Args:
-            path: The final name; must end in ``.wav``.
-            rate_hz: Samples per second; frames must have this rate.
+            path: The final name; its end is the format.
+            rate_hz: Samples per second; frames must have this rate. Opus has 8, 12, 16, 24, 48 kHz.
             skip_silence: Leave out silence at both ends.
 
         Raises:
-            UserError: The name ends in something else.
+            UserError: The name ends in something else, or the format has no such rate.
         """
-        self.path = require_wav_name(path)
+        self.path = require_sound_name(path, rate_hz)
         self.rate_hz: int = rate_hz
         self._skip_silence = skip_silence
         self._span = self._new_span()
-        self._writer: WavWriter | None = None
+        self._writer: SoundWriter | None = None
         self._played_samples = 0
         self._partial_path: Path | None = None
 
@@ -156,13 +159,13 @@ class FileSink(AudioSink):
             AudioError: The directory is missing or cannot be written to.
         """
         if self._writer is None:
-            self._writer = WavWriter(self.path, self.rate_hz, 1)
+            self._writer = make_sound_writer(self.path, self.rate_hz, 1)
             self._partial_path = self._writer.partial_path
             self._span = self._new_span()
             self._played_samples = 0
 
     async def write(self, frame: AudioFrame) -> None:
-        """Store a frame; it is on disk when this returns.
+        """Store a frame; in a WAV file it is on disk when this returns.
 
         Raises:
             AudioError: The disk is full.
@@ -181,14 +184,14 @@ class FileSink(AudioSink):
             )
         to_store = self._span.push(frame.samples)
         if len(to_store):
-            writer.write(to_store)
+            writer.write(to_store, settled=self._span.kept_samples)
         self._played_samples += len(frame.samples)
 
     def clear(self) -> None:
         """Nothing: what is in the file counts as heard."""
 
     async def drain(self) -> None:
-        """Nothing: what was written is on disk."""
+        """Nothing: what was written is stored, to the last sample when the file is closed."""
 
     async def close(self, *, complete: bool = True) -> None:
         """Close the file and give it its final name.
@@ -208,7 +211,7 @@ class FileSink(AudioSink):
             return
         writer.close(complete=complete)
 
-    def _opened(self) -> WavWriter:
+    def _opened(self) -> SoundWriter:
         if self._writer is None:
             raise UserError(f"{str(self.path)!r} is not open")
         return self._writer

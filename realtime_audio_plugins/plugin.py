@@ -7,106 +7,109 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_audio_plugins.device import MicrophoneSource, SpeakerSink
+from realtime_audio_plugins import options
+from realtime_audio_plugins.echo import EchoCancelledSource
 from realtime_audio_plugins.file import FileSink, FileSource
+from realtime_audio_plugins.microphone import MicrophoneSource
+from realtime_audio_plugins.middlewares.factories import middleware_factories
 from realtime_audio_plugins.null import NullSink, NullSource
-from realtime_audio_plugins.recorder import StereoRecorder
+from realtime_audio_plugins.pcm import PcmSink, PcmSource
+from realtime_audio_plugins.portaudio import list_devices
+from realtime_audio_plugins.recorder import MixedRecorder, StereoRecorder
+from realtime_audio_plugins.speaker import SpeakerSink
 from realtime_audio_plugins.tone import ToneSource
-from realtime_core.errors import ValidationError
 from realtime_core.hookspecs import hookimpl
+from realtime_core.specs import SpecFactory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from realtime_core.audio import AudioRecorder, AudioSink, AudioSource
+    from realtime_core.devices import AudioDevice
+    from realtime_core.middleware import EventMiddleware
 
-__all__ = ["realtime_audio_sinks", "realtime_audio_sources", "realtime_audio_taps"]
+__all__ = [
+    "realtime_audio_devices",
+    "realtime_audio_sinks",
+    "realtime_audio_sources",
+    "realtime_audio_taps",
+    "realtime_event_middlewares",
+]
 
 
 @hookimpl
 def realtime_audio_sources() -> Mapping[str, Callable[[str], AudioSource]]:
-    """``file:PATH``, ``mic[:NAME or INDEX]``, ``tone[:HZ]``, ``silence[:SECONDS]``, ``null``."""
+    """Files, pipes, the microphone, tones and silence."""
     return {
-        "file": _file_source,
-        "mic": _microphone,
-        "null": _null_source,
-        "silence": _silence,
-        "tone": _tone,
+        "file": SpecFactory("file", options.FileOptions, lambda o: FileSource(o.path)),
+        "mic": SpecFactory("mic", options.MicrophoneOptions, _microphone),
+        "null": SpecFactory("null", options.NoOptions, lambda _: NullSource()),
+        "pcm": SpecFactory("pcm", options.PcmSourceOptions, _pcm_source),
+        "silence": SpecFactory("silence", options.SilenceOptions, _silence),
+        "tone": SpecFactory("tone", options.ToneOptions, _tone),
     }
 
 
 @hookimpl
 def realtime_audio_sinks() -> Mapping[str, Callable[[str], AudioSink]]:
-    """``file:PATH``, ``speaker[:NAME or INDEX]``, ``null``."""
-    return {"file": _file_sink, "null": _null_sink, "speaker": _speaker}
+    """Files, pipes, the speaker, and nothing."""
+    return {
+        "file": SpecFactory("file", options.FileOptions, lambda o: FileSink(o.path)),
+        "null": SpecFactory("null", options.NoOptions, lambda _: NullSink()),
+        "pcm": SpecFactory("pcm", options.PcmSinkOptions, _pcm_sink),
+        "speaker": SpecFactory("speaker", options.SpeakerOptions, _speaker),
+    }
 
 
 @hookimpl
 def realtime_audio_taps() -> Mapping[str, Callable[[str], AudioRecorder]]:
-    """``stereo:PATH``."""
-    return {"stereo": _stereo}
+    """Recordings of both sides, in two channels or one."""
+    return {
+        "mix": SpecFactory("mix", options.RecorderOptions, lambda o: MixedRecorder(o.path)),
+        "stereo": SpecFactory("stereo", options.RecorderOptions, lambda o: StereoRecorder(o.path)),
+    }
 
 
-def _stereo(path: str) -> AudioRecorder:
-    return StereoRecorder(_require_path(path))
+@hookimpl
+def realtime_audio_devices() -> Mapping[str, Callable[[], Sequence[AudioDevice]]]:
+    """What the microphone and the speaker choose from."""
+    return {"portaudio": list_devices}
 
 
-def _file_source(path: str) -> AudioSource:
-    return FileSource(_require_path(path))
+@hookimpl
+def realtime_event_middlewares() -> Mapping[str, Callable[[str], EventMiddleware]]:
+    """What looks at events: logs, records, redacts, measures, traces."""
+    return middleware_factories()
 
 
-def _file_sink(path: str) -> AudioSink:
-    return FileSink(_require_path(path))
+def _microphone(chosen: options.MicrophoneOptions) -> AudioSource:
+    microphone = MicrophoneSource(chosen.device, buffer_ms=chosen.buffer_ms)
+    return EchoCancelledSource(microphone) if chosen.aec else microphone
 
 
-def _null_source(argument: str) -> AudioSource:
-    _require_nothing("null", argument)
-    return NullSource()
+def _speaker(chosen: options.SpeakerOptions) -> AudioSink:
+    return SpeakerSink(chosen.device, buffer_ms=chosen.buffer_ms)
 
 
-def _null_sink(argument: str) -> AudioSink:
-    _require_nothing("null", argument)
-    return NullSink()
+def _pcm_source(chosen: options.PcmSourceOptions) -> AudioSource:
+    return PcmSource(
+        chosen.path,
+        rate_hz=chosen.rate,
+        channels=chosen.channels,
+        live=chosen.live,
+        buffer_ms=chosen.buffer_ms,
+    )
 
 
-def _silence(duration_s: str) -> AudioSource:
-    return NullSource(_number("silence", "seconds", duration_s) if duration_s else None)
+def _pcm_sink(chosen: options.PcmSinkOptions) -> AudioSink:
+    return PcmSink(
+        chosen.path, rate_hz=chosen.rate, channels=chosen.channels, buffer_ms=chosen.buffer_ms
+    )
 
 
-def _tone(frequency_hz: str) -> AudioSource:
-    return ToneSource(_number("tone", "Hz", frequency_hz) if frequency_hz else 440.0)
+def _silence(chosen: options.SilenceOptions) -> AudioSource:
+    return NullSource(chosen.seconds, rate_hz=chosen.rate)
 
 
-def _microphone(device: str) -> AudioSource:
-    return MicrophoneSource(_device(device))
-
-
-def _speaker(device: str) -> AudioSink:
-    return SpeakerSink(_device(device))
-
-
-def _require_path(path: str) -> str:
-    if not path:
-        raise ValidationError(
-            "'file:' needs the path of a file after it, as in 'file:question.wav'"
-        )
-    return path
-
-
-def _require_nothing(name: str, argument: str) -> None:
-    if argument:
-        raise ValidationError(f"{name!r} takes nothing after it, not {argument!r}")
-
-
-def _number(name: str, unit: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as exc:
-        raise ValidationError(
-            f"what follows '{name}:' must be a number of {unit}, not {text!r}"
-        ) from exc
-
-
-def _device(text: str) -> int | str | None:
-    """An index where it is a number, part of a name where it is not, None where there is none."""
-    return int(text) if text.isdecimal() else text or None
+def _tone(chosen: options.ToneOptions) -> AudioSource:
+    return ToneSource(chosen.hz, chosen.seconds, rate_hz=chosen.rate, amplitude=chosen.amplitude)

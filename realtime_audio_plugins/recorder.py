@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from realtime_audio_plugins.sound_span import SILENCE_PEAK
-from realtime_audio_plugins.wav_writer import WavWriter, require_wav_name
+from realtime_audio_plugins.sound_writer import make_sound_writer, require_sound_name
 from realtime_core.errors import AudioError, UserError
 from realtime_core.resample import StreamingResampler
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
+    from realtime_audio_plugins.sound_writer import SoundWriter
     from realtime_core.audio import AudioFrame, Pcm16
 
-__all__ = ["StereoRecorder"]
+__all__ = ["MixedRecorder", "StereoRecorder"]
 
 _JITTER_S = 0.04
 """Frames that follow each other are written without a gap as long as their times deviate less."""
@@ -26,32 +28,34 @@ _MAX_LEAD_S = 2.0
 """How much of one side is held in memory while nothing comes from the other."""
 
 
-class StereoRecorder:
-    """Writes what was sent to the left channel and what was heard to the right, on one time line.
+class ConversationRecorder(ABC):
+    """Puts what was sent and what was heard on one time line. A subclass says in which channels.
 
     An `AudioTap`. The time line begins with the first frame of either side. Where a side has no
     audio it is silent. A side whose audio came in a burst, ahead of its time, is moved back into
-    place, to within 40 ms, at its next silence. Files are written as `FileSink` writes them: valid
-    at every moment, under a temporary name until closed as complete. At most two seconds are held
-    in memory.
+    place, to within 40 ms, at its next silence. Files are written as `FileSink` writes them, in the
+    same formats: under a temporary name until closed as complete; WAV is valid at every moment. At
+    most two seconds are held in memory.
     """
+
+    _channels: ClassVar[int]
 
     def __init__(self, path: str | os.PathLike[str], rate_hz: int = 24_000) -> None:
         """Name the file; `open` creates it.
 
         Args:
-            path: The final name; must end in ``.wav``.
+            path: The final name; its end is the format, as for `FileSink`.
             rate_hz: Samples per second of the file; both sides are resampled to it.
 
         Raises:
-            UserError: The name ends in something else.
+            UserError: The name ends in something else, or the format has no such rate.
         """
-        self.path = require_wav_name(path)
+        self.path = require_sound_name(path, rate_hz)
         self.rate_hz = rate_hz
         self._left = _Lane(rate_hz)
         self._right = _Lane(rate_hz)
         self._begin_s: float | None = None
-        self._writer: WavWriter | None = None
+        self._writer: SoundWriter | None = None
         self._partial_path: Path | None = None
         self._failure: AudioError | None = None
 
@@ -67,11 +71,11 @@ class StereoRecorder:
             AudioError: The directory is missing or cannot be written to.
         """
         if self._writer is None:
-            self._writer = WavWriter(self.path, self.rate_hz, 2)
+            self._writer = make_sound_writer(self.path, self.rate_hz, self._channels)
             self._partial_path = self._writer.partial_path
 
     def sent(self, frame: AudioFrame, at_s: float) -> None:
-        """Record a frame on the left. See `AudioTap.sent`.
+        """Record a frame of the user's. See `AudioTap.sent`.
 
         Raises:
             AudioError: The disk is full; told once, after which frames are ignored.
@@ -79,7 +83,7 @@ class StereoRecorder:
         self._record(self._left, frame, at_s)
 
     def heard(self, frame: AudioFrame, at_s: float) -> None:
-        """Record a frame on the right. Otherwise as `sent`."""
+        """Record a frame of the agent's. Otherwise as `sent`."""
         self._record(self._right, frame, at_s)
 
     def close(self, *, complete: bool = True) -> None:
@@ -140,8 +144,41 @@ class StereoRecorder:
             return
         while count > 0:
             piece = min(count, self.rate_hz)
-            self._writer.write(np.stack([self._left.take(piece), self._right.take(piece)], axis=1))
+            self._writer.write(self._combine(self._left.take(piece), self._right.take(piece)))
             count -= piece
+
+    @staticmethod
+    @abstractmethod
+    def _combine(sent: Pcm16, heard: Pcm16) -> Pcm16:
+        """The file's samples: from two of shape (n,), one of shape (n, channels)."""
+
+
+class StereoRecorder(ConversationRecorder):
+    """Writes what was sent to the left channel and what was heard to the right, on one time line.
+
+    Otherwise see `ConversationRecorder`.
+    """
+
+    _channels = 2
+
+    @staticmethod
+    def _combine(sent: Pcm16, heard: Pcm16) -> Pcm16:
+        return np.stack([sent, heard], axis=1)
+
+
+class MixedRecorder(ConversationRecorder):
+    """Writes what was sent and what was heard into one channel, added up and clipped.
+
+    Otherwise see `ConversationRecorder`.
+    """
+
+    _channels = 1
+
+    @staticmethod
+    def _combine(sent: Pcm16, heard: Pcm16) -> Pcm16:
+        total = np.clip(sent.astype(np.int32) + heard, -32_768, 32_767)
+        mixed: Pcm16 = total.astype(np.int16).reshape(-1, 1)
+        return mixed
 
 
 class _Lane:

@@ -6,7 +6,6 @@ It knows no network, codec or vendor.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from realtime_core.audio import AudioFrame, AudioRecorder, AudioSink, AudioSource, AudioTap
 from realtime_core.emitter import Emitter
 from realtime_core.errors import (
     AudioError,
@@ -47,6 +46,7 @@ from realtime_core.transport import (
 )
 
 if TYPE_CHECKING:
+    from realtime_core.audio import AudioFrame, AudioRecorder, AudioSink, AudioSource, AudioTap
     from realtime_core.history import HistoryDiff, diff_history
     from realtime_core.items import (
         AssistantMessageItem,
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from realtime_core.turn import Turn, TurnFailedError, TurnResult, TurnTaking
 
 _HOMES = {
+    "audio": ("AudioFrame", "AudioRecorder", "AudioSink", "AudioSource", "AudioTap"),
     "history": ("HistoryDiff", "diff_history"),
     "items": (
         "AssistantMessageItem",
@@ -78,7 +79,8 @@ _HOMES = {
     "resample": ("StreamingResampler",),
     "turn": ("Turn", "TurnFailedError", "TurnResult", "TurnTaking"),
 }
-"""Names imported when they are first asked for: pydantic's models cost more than all the rest."""
+"""Names imported when they are first asked for: numpy and pydantic cost more than all the rest, and
+the pytest plugin is in this package."""
 
 
 __all__ = [

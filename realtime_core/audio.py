@@ -189,7 +189,7 @@ class AudioTap(Protocol):
 
         Args:
             frame: The frame.
-            at_s: When its first sample leaves, in seconds of the event loop's clock.
+            at_s: When its first sample is due to leave, in seconds of the event loop's clock.
         """
 
     def heard(self, frame: AudioFrame, at_s: float) -> None:

@@ -55,7 +55,7 @@ class ConnectStage(enum.StrEnum):
     AUDIO = "audio"
     """Source and sink are opened."""
     HTTP = "http"
-    """The offer is posted and the answer read."""
+    """The offer is posted and the answer read; or a WebSocket is opened."""
     SDP = "sdp"
     """Offer and answer are made and applied."""
     ICE = "ice"

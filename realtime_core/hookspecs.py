@@ -12,13 +12,14 @@ should import little; a factory imports what it needs when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioRecorder, AudioSink, AudioSource
+    from realtime_core.devices import AudioDevice
     from realtime_core.middleware import EventMiddleware
     from realtime_core.transport import RealtimeTransportLayer
 
@@ -34,6 +35,7 @@ SourceFactory: TypeAlias = "Callable[[str], AudioSource]"
 SinkFactory: TypeAlias = "Callable[[str], AudioSink]"
 TapFactory: TypeAlias = "Callable[[str], AudioRecorder]"
 MiddlewareFactory: TypeAlias = "Callable[[str], EventMiddleware]"
+DeviceLister: TypeAlias = "Callable[[], Sequence[AudioDevice]]"
 TransportFactory: TypeAlias = "Callable[..., RealtimeTransportLayer]"
 
 
@@ -46,6 +48,7 @@ class RealtimeHooks:
 
         A factory gets what follows the name in a spec: ``"440"`` for ``"tone:440"``, ``""`` for
         ``"mic"``. It raises `UserError` when that does not fit. It opens nothing: `open` does.
+        `realtime_core.specs.SpecFactory` makes one from a pydantic model of its options.
         """
         raise AssertionError("a specification is not called")
 
@@ -63,8 +66,26 @@ class RealtimeHooks:
         raise AssertionError("a specification is not called")
 
     @hookspec
+    def realtime_audio_devices(self) -> Mapping[str, DeviceLister]:
+        """What lists the audio devices of this machine, by the name of the system that has them.
+
+        It takes nothing, may take a second, and raises `AudioError` when it cannot look, with what
+        to install. ``realtime devices`` shows them.
+        """
+        raise AssertionError("a specification is not called")
+
+    @hookspec
     def realtime_event_middlewares(self) -> Mapping[str, MiddlewareFactory]:
         """Event middlewares by name; factories as for sources."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def realtime_engines(self) -> Mapping[str, Callable[[str], Any]]:
+        """Protocols without I/O by name, to feed records to (``realtime replay``).
+
+        A factory gets what follows the name in the spec that a watch was told
+        (`realtime_core.middleware.EngineWatch.attached`), and returns a `ReplayEngine`.
+        """
         raise AssertionError("a specification is not called")
 
     @hookspec

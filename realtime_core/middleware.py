@@ -1,22 +1,84 @@
-"""Event middlewares: they see, change or drop wire events on their way, in both directions."""
+"""Event middlewares: they see, change or drop wire events on their way, in both directions.
+
+Besides the events a middleware may be told of the link's life, see the audio through a tap, and
+watch the engine: what goes into the protocol and what it decides. All of this is optional.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Any
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from realtime_core.errors import PluginError
+from realtime_core.errors import AudioError, PluginError, RealtimeError
 
-__all__ = ["EventMiddleware", "MiddlewareChain"]
+if TYPE_CHECKING:
+    from realtime_core.audio import AudioFrame, AudioTap
+    from realtime_core.events import Emit
+
+__all__ = ["EngineStep", "EngineWatch", "EventMiddleware", "MiddlewareChain", "Passed"]
+
+log = logging.getLogger(__name__)
+
+SLOW_S = 0.05
+"""The audio of a call stutters when the event loop stands still for longer than this."""
+
+Passed: TypeAlias = dict[str, Any] | list[dict[str, Any]] | None
+"""What a middleware lets through: an event, several in its place, or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStep:
+    """Something that goes into the engine: it has not happened yet."""
+
+    name: str
+    """The engine's method, such as ``receive`` or ``send_message``; an attribute that is set has a
+    ``=`` behind its name, such as ``model=``."""
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    untaken: tuple[str, ...] = ()
+    """What was not asked for since the step before: ``"sends"``, ``"emits"``."""
+
+
+class EngineWatch(Protocol):
+    """Sees what goes into the engine and what it decides, in order. Must not block.
+
+    With what it sees, the engine can be run again; `realtime_core.replay` does that.
+    """
+
+    def attached(self, engine: str) -> None:
+        """What is watched, before anything else: a spec, by which a plugin makes its like.
+
+        What this raises, whoever makes the transport gets.
+        """
+
+    def entered(self, step: EngineStep) -> None:
+        """Something goes in."""
+
+    def raised(self, error: Exception) -> None:
+        """What went in last was refused."""
+
+    def decided(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Client events that it wants to send, as one batch, before any middleware has seen them.
+
+        When one cannot be sent, a step ``send_failed`` follows, and those behind it are dropped.
+        """
+
+    def told(self, emits: Sequence[Emit]) -> None:
+        """Events for the program, as one batch, before any listener has heard them."""
 
 
 class EventMiddleware:
     """Base of all middlewares: passes everything on. Override what you need.
 
-    Both methods are called on the event loop and must not block. They get a copy of the event and
-    may return it, changed or not, another one, or None to drop it. One that raises, or returns
-    what is no event, is reported as `error` with its name, and the event goes on as it was.
+    All methods are called on the event loop and must not block. `incoming` and `outgoing` get a
+    copy of the event and may return it, changed or not, another one, a list of events that go on
+    in its place, or None to drop it. A middleware that raises, or returns what is no event, is
+    reported as `error` with its name, and the event goes on as it was.
     """
 
     @property
@@ -24,13 +86,36 @@ class EventMiddleware:
         """What it is called in errors."""
         return type(self).__name__
 
-    def incoming(self, event: dict[str, Any]) -> dict[str, Any] | None:
+    @property
+    def tap(self) -> AudioTap | None:
+        """What of it sees the conversation's audio, if anything. Asked for once a transport."""
+        return None
+
+    @property
+    def watch(self) -> EngineWatch | None:
+        """What of it watches the engine, if anything. Asked for once a transport."""
+        return None
+
+    def incoming(self, event: dict[str, Any]) -> Passed:
         """An event of the server, before the transport looks at it."""
         return event
 
-    def outgoing(self, event: dict[str, Any]) -> dict[str, Any] | None:
+    def outgoing(self, event: dict[str, Any]) -> Passed:
         """An event for the server, as the last thing before it is sent."""
         return event
+
+    def link_opened(self, model: str) -> None:
+        """A link carries events from now on; its configuration is about to be sent.
+
+        Args:
+            model: The model that is asked for.
+        """
+
+    def link_closed(self) -> None:
+        """The link is gone. Comes once for each `link_opened`, whatever ended it."""
+
+    def error_reported(self, error: Exception) -> None:
+        """The transport tells the program of an error that no server event brought."""
 
 
 class MiddlewareChain:
@@ -40,46 +125,231 @@ class MiddlewareChain:
     """
 
     def __init__(
-        self, middlewares: Iterable[EventMiddleware], report: Callable[[Exception], None]
+        self,
+        middlewares: Iterable[EventMiddleware],
+        report: Callable[[Exception], None],
+        *,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Put middlewares in a row.
 
         Args:
             middlewares: The first is the nearest to the program.
             report: Gets a `PluginError` for each middleware that failed.
+            clock: Seconds, of any clock that only goes forward. With it, a middleware that takes
+                long is named in a warning, once; None does not look.
         """
         self._middlewares = tuple(middlewares)
         self._report = report
+        self._clock = clock
+        self._known_slow: set[int] = set()
+        self._is_reporting = False
 
-    def incoming(self, event: dict[str, Any]) -> dict[str, Any] | None:
-        """The event as the program sees it, or None when a middleware dropped it."""
+    def incoming(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """The event as the program sees it: usually one, none when a middleware dropped it."""
         return self._pass(event, [(m, m.incoming) for m in reversed(self._middlewares)])
 
-    def outgoing(self, event: dict[str, Any]) -> dict[str, Any] | None:
-        """The event as the server gets it, or None when a middleware dropped it."""
+    def outgoing(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """The event as the server gets it: usually one, none when a middleware dropped it."""
         return self._pass(event, [(m, m.outgoing) for m in self._middlewares])
+
+    def link_opened(self, model: str) -> None:
+        """Tell all middlewares."""
+        self._tell_all([(m, partial(m.link_opened, model)) for m in self._middlewares])
+
+    def link_closed(self) -> None:
+        """Tell all middlewares."""
+        self._tell_all([(m, m.link_closed) for m in self._middlewares])
+
+    def error_reported(self, error: Exception) -> None:
+        """Tell all middlewares; what one of them raises at this is logged and not told again."""
+        if self._is_reporting:
+            log.error("while an error was told to the middlewares: %s", error)
+            return
+        self._is_reporting = True
+        try:
+            self._tell_all([(m, partial(m.error_reported, error)) for m in self._middlewares])
+        finally:
+            self._is_reporting = False
+
+    def watch(self) -> EngineWatch | None:
+        """One watch for all that the middlewares bring; None when there is nobody to tell.
+
+        Raises:
+            PluginError: A middleware fails when it is asked for its watch.
+        """
+        if not self._middlewares:
+            return None
+        return _Watches(self, list(self._parts("watch")))
+
+    def with_tap(self, tap: AudioTap | None) -> AudioTap | None:
+        """One tap for the given one and all that the middlewares bring.
+
+        Raises:
+            PluginError: A middleware fails when it is asked for its tap.
+        """
+        found = list(self._parts("tap"))
+        if not found:
+            return tap
+        return _Taps(self, tap, found)
+
+    def call(self, middleware: EventMiddleware, action: Callable[[], None]) -> bool:
+        """Do something of a middleware's; False when it raised, which has been reported then."""
+        began_s = self._clock() if self._clock else 0.0
+        try:
+            action()
+        except Exception as exc:  # a middleware is foreign code
+            self._report_failure(middleware, exc)
+            return False
+        finally:
+            if self._clock is not None:
+                self._note_duration(middleware, self._clock() - began_s)
+        return True
+
+    def report_tap(self, tap: AudioTap, exc: Exception) -> None:
+        """Report what the transport's own tap raised."""
+        if isinstance(exc, AudioError):
+            self._report(exc)
+            return
+        error = AudioError(f"tap {type(tap).__name__} raised {type(exc).__name__}: {exc}")
+        error.__cause__ = exc
+        self._report(error)
+
+    def _parts(self, attribute: str) -> Iterator[tuple[EventMiddleware, Any]]:
+        for middleware in self._middlewares:
+            with _setting_up(middleware):
+                part = getattr(middleware, attribute)
+            if part is not None:
+                yield middleware, part
+
+    def _tell_all(self, calls: Iterable[tuple[EventMiddleware, Callable[[], None]]]) -> None:
+        for middleware, action in calls:
+            self.call(middleware, action)
 
     def _pass(
         self,
         event: dict[str, Any],
-        steps: Iterable[tuple[EventMiddleware, Callable[[dict[str, Any]], dict[str, Any] | None]]],
-    ) -> dict[str, Any] | None:
+        steps: Iterable[tuple[EventMiddleware, Callable[[dict[str, Any]], Passed]]],
+    ) -> list[dict[str, Any]]:
+        events = [event]
         for middleware, step in steps:
-            try:
-                changed = step(_copy(event))
-                _check(changed, event)
-            except Exception as exc:  # a middleware is foreign code
-                error = PluginError(
-                    f"middleware {middleware.name} failed with {type(exc).__name__}: {exc}",
-                    plugin=middleware.name,
-                )
-                error.__cause__ = exc
-                self._report(error)
-                continue
-            if changed is None:
-                return None
-            event = changed
-        return event
+            events = [passed for each in events for passed in self._step(middleware, step, each)]
+        return events
+
+    def _step(
+        self,
+        middleware: EventMiddleware,
+        step: Callable[[dict[str, Any]], Passed],
+        event: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        passed: list[dict[str, Any]] = []
+        is_done = self.call(middleware, lambda: passed.extend(_checked(step(_copy(event)), event)))
+        return passed if is_done else [event]
+
+    def _report_failure(self, middleware: EventMiddleware, exc: Exception) -> None:
+        self._report(_failure(middleware, exc))
+
+    def _note_duration(self, middleware: EventMiddleware, duration_s: float) -> None:
+        if duration_s > SLOW_S and id(middleware) not in self._known_slow:
+            self._known_slow.add(id(middleware))
+            log.warning(
+                "middleware %s kept the event loop for %.0f ms; audio stutters meanwhile",
+                _name(middleware),
+                duration_s * 1000,
+            )
+
+
+class _Watches:
+    """An `EngineWatch` in front of those that middlewares bring."""
+
+    def __init__(
+        self, chain: MiddlewareChain, watches: list[tuple[EventMiddleware, EngineWatch]]
+    ) -> None:
+        self._chain = chain
+        self._watches = watches
+
+    def attached(self, engine: str) -> None:
+        for middleware, watch in self._watches:
+            with _setting_up(middleware):
+                watch.attached(engine)
+
+    def entered(self, step: EngineStep) -> None:
+        self._tell(lambda watch: watch.entered(step))
+
+    def raised(self, error: Exception) -> None:
+        self._tell(lambda watch: watch.raised(error))
+
+    def decided(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self._tell(lambda watch: watch.decided(events))
+
+    def told(self, emits: Sequence[Emit]) -> None:
+        self._tell(lambda watch: watch.told(emits))
+
+    def _tell(self, tell: Callable[[EngineWatch], None]) -> None:
+        for middleware, watch in self._watches:
+            self._chain.call(middleware, partial(tell, watch))
+
+
+class _Taps:
+    """An `AudioTap` in front of the transport's own and those that middlewares bring.
+
+    One that raises is reported and not used any more; the others see the frame all the same.
+    """
+
+    def __init__(
+        self,
+        chain: MiddlewareChain,
+        own: AudioTap | None,
+        taps: list[tuple[EventMiddleware, AudioTap]],
+    ) -> None:
+        self._chain = chain
+        self._own = own
+        self._taps = taps
+
+    def sent(self, frame: AudioFrame, at_s: float) -> None:
+        self._show(lambda tap: tap.sent(frame, at_s))
+
+    def heard(self, frame: AudioFrame, at_s: float) -> None:
+        self._show(lambda tap: tap.heard(frame, at_s))
+
+    def _show(self, show: Callable[[AudioTap], None]) -> None:
+        self._taps = [
+            (middleware, tap)
+            for middleware, tap in self._taps
+            if self._chain.call(middleware, partial(show, tap))
+        ]
+        if self._own is None:
+            return
+        try:
+            show(self._own)
+        except Exception as exc:  # a tap is foreign code
+            own, self._own = self._own, None
+            self._chain.report_tap(own, exc)
+
+
+@contextlib.contextmanager
+def _setting_up(middleware: EventMiddleware) -> Iterator[None]:
+    """Name a middleware that fails while the transport is made: nobody listens yet."""
+    try:
+        yield
+    except RealtimeError:
+        raise
+    except Exception as exc:  # a middleware is foreign code
+        raise _failure(middleware, exc) from exc
+
+
+def _failure(middleware: EventMiddleware, exc: Exception) -> PluginError:
+    name = _name(middleware)
+    error = PluginError(f"middleware {name} failed with {type(exc).__name__}: {exc}", plugin=name)
+    error.__cause__ = exc
+    return error
+
+
+def _name(middleware: EventMiddleware) -> str:
+    try:
+        return str(middleware.name)
+    except Exception:  # even its name is foreign code
+        return type(middleware).__name__
 
 
 def _copy(value: Any) -> Any:
@@ -91,16 +361,21 @@ def _copy(value: Any) -> Any:
     return value
 
 
-def _check(changed: object, event: dict[str, Any]) -> None:
-    """Refuse what a middleware made of an event, unless it is an event or None.
+def _checked(passed: object, event: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a middleware made of an event, as a list of events.
 
     Raises:
         TypeError: It is something else.
     """
-    if inspect.iscoroutine(changed):
-        changed.close()
+    if inspect.iscoroutine(passed):
+        passed.close()
         raise TypeError("it is a coroutine function; middlewares are plain functions")
-    if changed is not None and not isinstance(changed, dict):
-        raise TypeError(f"it returned {type(changed).__name__} instead of an event")
-    if changed is not None and "type" in event and not isinstance(changed.get("type"), str):
-        raise TypeError("it returned an event without a type")
+    if passed is None:
+        return []
+    events: list[Any] = passed if isinstance(passed, list) else [passed]
+    for each in events:
+        if not isinstance(each, dict):
+            raise TypeError(f"it returned {type(each).__name__} instead of an event")
+        if "type" in event and not isinstance(each.get("type"), str):
+            raise TypeError("it returned an event without a type")
+    return events

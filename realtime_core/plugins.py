@@ -22,6 +22,8 @@ from realtime_core.hookspecs import ENTRY_POINT_GROUP, RealtimeHooks
 if TYPE_CHECKING:
     from realtime_core.audio import AudioRecorder, AudioSink, AudioSource
     from realtime_core.middleware import EventMiddleware
+    from realtime_core.replay import ReplayEngine
+    from realtime_core.specs import Option
 
 __all__ = ["PluginManager", "PluginStatus", "default_plugins"]
 
@@ -32,7 +34,9 @@ KINDS = {
     "source": "realtime_audio_sources",
     "sink": "realtime_audio_sinks",
     "tap": "realtime_audio_taps",
+    "devices": "realtime_audio_devices",
     "middleware": "realtime_event_middlewares",
+    "engine": "realtime_engines",
     "transport": "realtime_transports",
     "responder": "realtime_responders",
     "local server": "realtime_local_servers",
@@ -51,6 +55,8 @@ class PluginStatus:
     version: str
     provides: dict[str, list[str]] = field(default_factory=dict)
     """Names by kind (`KINDS`)."""
+    options: dict[str, dict[str, tuple[Option, ...]]] = field(default_factory=dict)
+    """By kind and name, where a factory tells its options."""
     error: str | None = None
     """What is wrong with it: the traceback, if it could not be loaded or one of its hooks raised;
     what works is there all the same."""
@@ -133,6 +139,11 @@ class PluginManager:
         made: EventMiddleware = self._make("middleware", spec)
         return made
 
+    def engine(self, spec: str) -> ReplayEngine:
+        """The engine that a record's header names."""
+        made: ReplayEngine = self._make("engine", spec)
+        return made
+
     def _find(self, kind: str, name: str) -> tuple[str, Factory]:
         """The plugin that brings this name, and the factory."""
         self._load()
@@ -145,7 +156,7 @@ class PluginManager:
         raise PluginError(f"there is no {kind} {name!r}{self._hint(kind, name)}")
 
     def _make(self, kind: str, spec: str) -> Any:
-        name, _, argument = spec.partition(":")
+        name, argument = _name_and_rest(spec)
         owner, factory = self._find(kind, name)
         try:
             return factory(argument)
@@ -223,15 +234,29 @@ class PluginManager:
                     _note(status, f"there is no hook {caller.name}{_did_you_mean(caller.name)}")
 
     def _collect(self, kind: str, hook: Callable[..., Any], status: PluginStatus) -> None:
+        from realtime_core.specs import describe_options
+
         try:
             factories = dict(hook())
             _check_factories(factories)
+            options = {name: describe_options(each) for name, each in factories.items()}
         except (Exception, SystemExit):  # a plugin is foreign code
             _note(status, f"{KINDS[kind]}: {traceback.format_exc()}")
             return
         status.provides[kind] = sorted(factories)
+        if told := {name: options[name] for name in sorted(options) if options[name]}:
+            status.options[kind] = told
         for name, factory in factories.items():
             self._factories[kind].setdefault(name, []).append((status.name, factory))
+
+
+def _name_and_rest(spec: str) -> tuple[str, str]:
+    """A spec's name and what a factory gets: the colon may be left out before options."""
+    name, _, rest = spec.partition(":")
+    if "?" in name:
+        name, _, options = spec.partition("?")
+        return name, f"?{options}"
+    return name, rest
 
 
 def _is_own(entry_point: importlib.metadata.EntryPoint) -> bool:

@@ -42,7 +42,7 @@ class TurnResult:
     """What a turn brought."""
 
     transcript: str = ""
-    """What the model said, or wrote."""
+    """What the model said, or wrote; a space between responses."""
     responses: int = 0
     """How many responses the model gave; more than one only with turns left to the server."""
     usage: TurnUsage = field(default_factory=TurnUsage)
@@ -73,6 +73,7 @@ class Turn:
         self._owed_speech: set[str] = set()
         self._spoken: set[str] = set()
         self._asked_s: float | None = None
+        self._last_said: str | None = None
         self.result = TurnResult()
         listeners: dict[str, Callable[..., None]] = {
             "turn_done": self._on_turn_done,
@@ -228,6 +229,10 @@ class Turn:
         )
 
     def _on_text(self, delta: TranscriptDelta | TextDelta) -> None:
+        said = self.result.transcript
+        if said and not said[-1].isspace() and delta.response_id != self._last_said:
+            self.result.transcript += " "
+        self._last_said = delta.response_id
         self.result.transcript += delta.delta
 
     def _on_error(self, event: ErrorEvent) -> None:

@@ -5,16 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from realtime_transports.azure import AzureRealtime
     from realtime_transports.local_server import LocalRealtimeServer
+    from realtime_transports.memory import OpenAIRealtimeMemory
+    from realtime_transports.sip import OpenAIRealtimeSIP
     from realtime_transports.webrtc import ConnectTimeouts, IceServer, OpenAIRealtimeWebRTC
+    from realtime_transports.websocket import OpenAIRealtimeWebSocket
 
-__all__ = ["ConnectTimeouts", "IceServer", "LocalRealtimeServer", "OpenAIRealtimeWebRTC"]
+__all__ = [
+    "AzureRealtime",
+    "ConnectTimeouts",
+    "IceServer",
+    "LocalRealtimeServer",
+    "OpenAIRealtimeMemory",
+    "OpenAIRealtimeSIP",
+    "OpenAIRealtimeWebRTC",
+    "OpenAIRealtimeWebSocket",
+]
 
 _HOMES = {
+    "AzureRealtime": "realtime_transports.azure",
     "ConnectTimeouts": "realtime_transports.webrtc",
     "IceServer": "realtime_transports.webrtc",
     "LocalRealtimeServer": "realtime_transports.local_server",
+    "OpenAIRealtimeMemory": "realtime_transports.memory",
+    "OpenAIRealtimeSIP": "realtime_transports.sip",
     "OpenAIRealtimeWebRTC": "realtime_transports.webrtc",
+    "OpenAIRealtimeWebSocket": "realtime_transports.websocket",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,11 +90,21 @@ class AiohttpClient:
             raise TransportError(
                 f"the server's HTTP answer cannot be read: {exc.message}"
             ) from None
+        except aiohttp.ClientConnectorError as exc:
+            # Its own text speaks of aiohttp's settings rather than of what happened.
+            raise TransportError(f"{url} cannot be reached: {_reason(exc.os_error)}") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise TransportError(f"{url} cannot be reached: {exc}") from exc
 
     async def close(self) -> None:
         """Nothing stays open between requests."""
+
+
+def _reason(exc: OSError) -> str:
+    """What the system calls an error; asyncio puts a text of its own in the place of that."""
+    if not isinstance(exc, ssl.SSLError) and exc.errno is not None and exc.errno > 0:
+        return os.strerror(exc.errno)
+    return exc.strerror or str(exc)  # of name resolution: those codes are negative
 
 
 async def read_capped(response: Any) -> HttpAnswer:

@@ -7,13 +7,24 @@ from typing import Any
 
 from realtime_core.hookspecs import hookimpl
 
-__all__ = ["realtime_local_servers", "realtime_responders", "realtime_transports"]
+__all__ = [
+    "realtime_engines",
+    "realtime_local_servers",
+    "realtime_responders",
+    "realtime_transports",
+]
 
 
 @hookimpl
 def realtime_transports() -> Mapping[str, Callable[..., Any]]:
-    """WebRTC."""
-    return {"webrtc": _webrtc}
+    """WebRTC, WebSocket, SIP, and memory for tests."""
+    return {"memory": _memory, "sip": _sip, "webrtc": _webrtc, "websocket": _websocket}
+
+
+@hookimpl
+def realtime_engines() -> Mapping[str, Callable[[str], Any]]:
+    """OpenAI's Realtime protocol, the client's side."""
+    return {"openai": _engine}
 
 
 @hookimpl
@@ -28,10 +39,34 @@ def realtime_local_servers() -> Mapping[str, Callable[..., Any]]:
     return {"openai": _local_server}
 
 
+def _memory(**options: Any) -> Any:
+    from realtime_transports.memory import OpenAIRealtimeMemory
+
+    return OpenAIRealtimeMemory(**options)
+
+
+def _sip(**options: Any) -> Any:
+    from realtime_transports.sip import OpenAIRealtimeSIP
+
+    return OpenAIRealtimeSIP(**options)
+
+
 def _webrtc(**options: Any) -> Any:
     from realtime_transports.webrtc import OpenAIRealtimeWebRTC
 
     return OpenAIRealtimeWebRTC(**options)
+
+
+def _websocket(**options: Any) -> Any:
+    from realtime_transports.websocket import OpenAIRealtimeWebSocket
+
+    return OpenAIRealtimeWebSocket(**options)
+
+
+def _engine(name: str) -> Any:
+    from realtime_transports.openai.replay import make_engine
+
+    return make_engine(name)
 
 
 def _parrot(argument: str) -> Any:

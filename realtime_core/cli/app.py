@@ -42,12 +42,25 @@ def common(
 
 
 @app.command()
-def run(  # noqa: PLR0917 - typer calls it, by name
+def run(
     question: Annotated[
-        Path, typer.Argument(metavar="QUESTION", help="A sound file with what the user says.")
+        Path,
+        typer.Argument(
+            metavar="QUESTION",
+            help="What the user says: a sound file, - for raw PCM on standard input (16 bit, mono, "
+            "24 kHz), or an audio source such as mic:, tone:440 or pcm:-?rate=16000.",
+        ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="Where the answer goes (WAV).")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Where the answer goes: a file (.wav, .flac, .ogg, .opus), - for raw PCM on "
+            "standard output (all text then goes to standard error), or an audio sink such as "
+            "speaker:.",
+        ),
     ],
     to: Annotated[
         str,
@@ -87,6 +100,15 @@ def run(  # noqa: PLR0917 - typer calls it, by name
             min=1.0, metavar="SECONDS", help="How long the answer may take, to its last sound."
         ),
     ] = 120.0,
+    middleware: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(
+            "--middleware",
+            metavar="SPEC",
+            help="Put a middleware before the wire, such as record:call.jsonl or metrics "
+            "(repeatable; the first is the nearest to the program).",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the report.")
     ] = False,
@@ -98,6 +120,7 @@ def run(  # noqa: PLR0917 - typer calls it, by name
     The key comes from OPENAI_API_KEY for openai, and from REALTIME_API_KEY for a URL.
     """
     from realtime_core.cli.run import RunOptions, run_file
+    from realtime_core.cli.streams import standard_output_for
 
     options = RunOptions(
         question=question,
@@ -112,8 +135,10 @@ def run(  # noqa: PLR0917 - typer calls it, by name
         deadline_s=deadline,
         as_json=as_json,
         allow=_allowed(no_plugins, plugin),
+        middlewares=tuple(middleware or ()),
     )
-    exit_with(run_file(options), as_json=as_json)
+    with standard_output_for(out):
+        exit_with(run_file(options), as_json=as_json)
 
 
 @app.command()
@@ -144,6 +169,36 @@ def plugins(
     from realtime_core.cli.list_plugins import list_plugins
 
     exit_with(list_plugins(_allowed(no_plugins, plugin), as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def replay(
+    record: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="What the record middleware wrote.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    no_plugins: NoPlugins = False,
+    plugin: Plugin = None,
+) -> None:
+    """Feed a record to the engine again, and say where it now does something else.
+
+    The exit code is 0 when all is as recorded, 1 at a difference, 2 when it is no record.
+    """
+    from realtime_core.cli.replay import replay_record
+
+    exit_with(replay_record(record, _allowed(no_plugins, plugin), as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def devices(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    no_plugins: NoPlugins = False,
+    plugin: Plugin = None,
+) -> None:
+    """List the audio devices that mic: and speaker: can use, by index or part of the name."""
+    from realtime_core.cli.devices import list_devices
+
+    exit_with(list_devices(_allowed(no_plugins, plugin), as_json=as_json), as_json=as_json)
 
 
 def _allowed(no_plugins: bool, plugin: list[str] | None) -> list[str] | None:

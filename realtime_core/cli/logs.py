@@ -14,7 +14,7 @@ FOREIGN = ("aiortc", "aioice", "aiohttp", "asyncio")
 
 
 def set_up_logging(verbosity: int) -> None:
-    """Log to stderr.
+    """Log to stderr. Called again, it replaces what it set up before.
 
     Args:
         verbosity: 0 warnings, 1 what happens, 2 every wire event, 3 the libraries below too.
@@ -22,7 +22,11 @@ def set_up_logging(verbosity: int) -> None:
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
     handler = _StderrHandler()
     handler.setFormatter(_LineFormatter(with_names=verbosity > 0))
-    logging.basicConfig(level=level, handlers=[handler])
+    root = logging.getLogger()
+    for older in [one for one in root.handlers if isinstance(one, _StderrHandler)]:
+        root.removeHandler(older)
+    root.addHandler(handler)
+    root.setLevel(level)
     foreign_level = logging.NOTSET if verbosity > 2 else max(level, logging.WARNING)
     for name in FOREIGN:
         logging.getLogger(name).setLevel(foreign_level)

@@ -22,6 +22,8 @@ __all__ = ["Progress", "make_progress"]
 SHOWN_CHARACTERS = 1000
 """More of a transcript fits into no line."""
 
+TITLES_OF_FILES = ("question", "answer", "conversation")
+
 
 class Progress(ABC):
     """Follows one conversation."""
@@ -105,7 +107,7 @@ class _Meter:
 
     def _state(self) -> str:
         if not self.is_connected:
-            return f"connecting to {one_line(self.endpoint)}"
+            return f"connecting to {one_line(self.endpoint)}" if self.endpoint else "preparing"
         sent_s = self.sent_s if self.question_s is None else min(self.sent_s, self.question_s)
         of = "" if self.question_s is None else f" of {self.question_s:.1f}"
         line = f"question {sent_s:.1f}{of} s"
@@ -148,8 +150,8 @@ class _Live(Progress):
 
         for title, text in _report_lines(report):
             line = Text.assemble((title, "bold"), ": ", one_line(text))
-            # The terminal breaks lines better than we do: what it breaks can be copied whole.
-            self._console.print(line, soft_wrap=True)
+            # A path that the terminal breaks, and not we, can be copied whole.
+            self._console.print(line, soft_wrap=title in TITLES_OF_FILES)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from realtime_core.cli.exit_codes import ExitCode, InputError
 from realtime_core.cli.progress import Progress, make_progress
+from realtime_core.cli.streams import spec_for, uses_standard_stream
 from realtime_core.errors import AudioError, UserError
 from realtime_core.plugins import PluginManager
+from realtime_core.taps import is_tap, join_taps
 from realtime_core.turn import Turn, TurnResult, TurnTaking
 
 if TYPE_CHECKING:
-    from realtime_core.audio import AudioRecorder, AudioSink, AudioSource
+    from realtime_core.audio import AudioRecorder, AudioSink, AudioSource, AudioTap
     from realtime_core.transport import RealtimeTransportLayer
 
 __all__ = ["Endpoint", "RunOptions", "endpoint_for", "run_file"]
+
+log = logging.getLogger(__name__)
 
 LOCAL = "local"
 CALLS_PATH = "/realtime/calls"
@@ -48,6 +54,8 @@ class RunOptions:
     deadline_s: float
     as_json: bool
     allow: list[str] | None
+    middlewares: tuple[str, ...] = ()
+    """Specs; the first is the nearest to the program."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +139,9 @@ async def _set_up(
     options: RunOptions, plugins: PluginManager, stack: AsyncExitStack
 ) -> _Conversation:
     """Open everything that the conversation needs; what is wrong with the input shows here."""
-    source = plugins.source(f"file:{options.question}")
-    sink = plugins.sink(f"file:{options.out}")
+    source = plugins.source(spec_for("source", options.question, plugins))
+    sink = plugins.sink(spec_for("sink", options.out, plugins))
+    _check_end(source, options.taking)
     recorder = plugins.tap(f"stereo:{options.stereo}") if options.stereo else None
     stack.enter_context(_telling_what_is_left(sink, recorder))
     try:
@@ -141,7 +150,7 @@ async def _set_up(
         _check_length(options.question, source)
         outcome = _Outcome()
         await sink.open()
-        stack.push_async_callback(lambda: sink.close(complete=outcome.is_complete))
+        stack.push_async_callback(_close_sink, sink, outcome)
         if recorder is not None:
             recorder.open()
             stack.callback(lambda: recorder.close(complete=outcome.is_complete))
@@ -165,9 +174,20 @@ def _telling_what_is_left(*files: object) -> Iterator[None]:
         raise
 
 
+async def _close_sink(sink: AudioSink, outcome: _Outcome) -> None:
+    try:
+        await sink.close(complete=outcome.is_complete)
+    except AudioError as exc:
+        # Ctrl-C goes to all programs of a pipe: the one that reads the answer is gone, too.
+        if not outcome.is_interrupted:
+            raise
+        log.warning("%s", exc)
+
+
 @dataclass
 class _Outcome:
     is_complete: bool = False
+    is_interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,20 +206,33 @@ class _Conversation:
         transport = self.plugins.factory("transport", "webrtc")(
             source=self.source,
             sink=self.sink,
-            tap=self.progress.watch(self.recorder),
+            tap=self.progress.watch(join_taps(self.recorder, self._listening_source())),
             model=self.options.model,
             base_url=self.endpoint.url,
             loopback=self.endpoint.is_loopback,
             plugins=self.plugins,
+            middlewares=[self.plugins.middleware(spec) for spec in self.options.middlewares],
         )
         self.progress.follow(transport, self.endpoint.name, self.source.duration_s)
-        result = await Turn(transport, taking=self.options.taking).run(
-            api_key=self.endpoint.api_key(),
-            session_config=_session_config(self.options),
-            deadline_s=self.options.deadline_s,
-        )
+        turn = Turn(transport, taking=self.options.taking)
+        try:
+            result = await turn.run(
+                api_key=self.endpoint.api_key(),
+                session_config=_session_config(self.options),
+                deadline_s=self.options.deadline_s,
+            )
+        except asyncio.CancelledError:
+            # What has no end is ended so: then all that was heard until now is the whole.
+            is_endless = self.source.duration_s is None
+            self.outcome.is_complete = is_endless and self.options.taking is TurnTaking.VAD
+            self.outcome.is_interrupted = True
+            raise
         self.outcome.is_complete = True
         return self._report(transport, result)
+
+    def _listening_source(self) -> AudioTap | None:
+        """The source, where it wants to know what is heard: to cancel the echo."""
+        return cast("AudioTap", self.source) if is_tap(self.source) else None
 
     def _report(self, transport: RealtimeTransportLayer, result: TurnResult) -> dict[str, Any]:
         phases = getattr(transport, "connect_phases", ())
@@ -251,11 +284,18 @@ def _check_paths(options: RunOptions) -> None:
     named = {"the question": options.question, "--out": options.out, "--stereo": options.stereo}
     seen: dict[Path, str] = {}
     for name, path in named.items():
-        if path is None:
+        if path is None or uses_standard_stream(path):
             continue
         other = seen.setdefault(path.resolve(), name)
         if other != name:
             raise UserError(f"{name} and {other} are the same file: {path}")
+
+
+def _check_end(source: AudioSource, taking: TurnTaking) -> None:
+    if source.is_live and taking is TurnTaking.MANUAL:
+        raise UserError(
+            "--turns manual asks when the question ends, which live audio does not: use --turns vad"
+        )
 
 
 def _check_length(path: Path, source: AudioSource) -> None:

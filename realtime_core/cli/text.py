@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["one_line", "tail"]
+__all__ = ["one_line", "tail", "without_controls"]
 
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """They turn the rest of a line around, our own words included."""
@@ -15,7 +15,12 @@ def one_line(text: str) -> str:
 
     What a server says and how a file is called may hold anything, escape sequences among it.
     """
-    return " ".join("".join(map(_harmless, text)).split())
+    return " ".join(without_controls(text).split())
+
+
+def without_controls(text: str) -> str:
+    """The text with blanks for control characters, line breaks among them."""
+    return "".join(map(_harmless, text))
 
 
 def tail(text: str, width: int) -> str:
@@ -27,7 +32,7 @@ def tail(text: str, width: int) -> str:
     while text and cell_len(text) > width - 3:
         # Nearly all characters are as wide as they are many; the rest goes one by one.
         text = text[max(1, (cell_len(text) - width + 3) // 2) :]
-    return f"...{text}"[: max(0, width)]
+    return "..."[: max(0, width)] + text
 
 
 def _harmless(character: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from realtime_core.errors import TransportError
 from realtime_transports.local_server.session import Session
 from realtime_transports.openai import wire
+from realtime_transports.openai.server_outputs import random_id
 from realtime_transports.openai.server_protocol import Link, ServerProtocol
 from realtime_transports.webrtc.answerer import ServerPeer, answer
 
@@ -15,10 +18,13 @@ if TYPE_CHECKING:
 
     from realtime_core.audio import Pcm16
     from realtime_transports.local_server.responders import Responder
+    from realtime_transports.local_server.websocket import Sideband
     from realtime_transports.openai.server_outputs import JsonObject
     from realtime_transports.openai.server_session import SessionConfig
 
 __all__ = ["Call"]
+
+log = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARS = 16 * 1024 * 1024
 
@@ -42,7 +48,9 @@ class Call:
             ended: Told when the connection is closed; whoever is told closes the call.
         """
         self.id = call_id
+        self._config = config
         self._ended = ended
+        self._sidebands: set[Sideband] = set()
         self._peer: ServerPeer | None = None
         self._session = Session(ServerProtocol(Link.WEBRTC, config), responder, self)
         self._is_closed = False
@@ -68,13 +76,33 @@ class Call:
         """End the call. Closing twice is fine."""
         self._is_closed = True
         await self._session.close()
+        await asyncio.gather(*(sideband.close() for sideband in list(self._sidebands)))
         if self._peer is not None:
             await self._peer.close()
+
+    # Sidebands
+
+    def attach(self, sideband: Sideband) -> None:
+        """Send events to a sideband too; it is greeted with the session as it is."""
+        session = self._config.to_dict()
+        greeting = {"type": "session.created", "event_id": random_id("event"), "session": session}
+        sideband.send_event(greeting)
+        self._sidebands.add(sideband)
+
+    def detach(self, sideband: Sideband) -> None:
+        """Send it no more."""
+        self._sidebands.discard(sideband)
 
     # The session's link
 
     def send_event(self, event: JsonObject) -> None:
-        """Send an event over the data channel."""
+        """Send an event over the data channel, and to every sideband."""
+        for sideband in list(self._sidebands):
+            try:
+                sideband.send_event(event)
+            except TransportError as exc:
+                log.warning("a sideband of call %s is left out: %s", self.id, exc)
+                self.detach(sideband)
         if self._peer is None:
             raise TransportError("the call has not begun")
         self._peer.send(wire.dump(event))

@@ -14,7 +14,7 @@ from realtime_core.errors import ProtocolError, TransportError
 from realtime_transports.local_server.calls import Call
 from realtime_transports.local_server.errors import ApiError
 from realtime_transports.local_server.keys import EphemeralKey, EphemeralKeys
-from realtime_transports.local_server.websocket import WebSocketSession
+from realtime_transports.local_server.websocket import Sideband, WebSocketSession
 from realtime_transports.openai.server_outputs import ClientEventError, JsonObject, random_id
 from realtime_transports.openai.server_session import AUDIO_FORMATS, SessionConfig
 
@@ -56,6 +56,7 @@ class Routes:
     def add_to(self, app: web.Application) -> None:
         """Serve these end points."""
         app.router.add_post("/v1/realtime/calls", self._post_call)
+        app.router.add_post("/v1/realtime/calls/{call_id}/hangup", self._post_hangup)
         app.router.add_post("/v1/realtime/client_secrets", self._post_client_secret)
         app.router.add_get("/v1/realtime", self._get_socket)
 
@@ -101,17 +102,34 @@ class Routes:
     async def _get_socket(self, request: web.Request) -> web.StreamResponse:
         offered = _offered_subprotocols(request)
         key = self._authorize(_bearer(request) or _key_of_subprotocols(offered))
+        chosen = [name for name in offered if name == SUBPROTOCOL]
         if "call_id" in request.query:
-            raise ApiError(404, "there is no such call to attach to", code="call_not_found")
+            return await Sideband(self._call(request.query["call_id"])).run(request, chosen)
         config = self._configure(
             key, {}, request.query.get("model"), audio_formats=WebSocketSession.AUDIO_FORMATS
         )
         socket = WebSocketSession(config, self._responder)
         self._sockets.add(socket)
         try:
-            return await socket.run(request, [name for name in offered if name == SUBPROTOCOL])
+            return await socket.run(request, chosen)
         finally:
             self._sockets.discard(socket)
+
+    async def _post_hangup(self, request: web.Request) -> web.Response:
+        self._authorize(_bearer(request))
+        self._end_call(self._call(request.match_info["call_id"]))
+        return web.Response()
+
+    def _call(self, call_id: str) -> Call:
+        """A running call.
+
+        Raises:
+            ApiError: There is none of this id.
+        """
+        try:
+            return self._calls[call_id]
+        except KeyError:
+            raise ApiError(404, "there is no such call", code="call_not_found") from None
 
     def _authorize(self, bearer: str | None) -> EphemeralKey | None:
         """The ephemeral key used, None if it is another one.

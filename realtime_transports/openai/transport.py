@@ -7,24 +7,27 @@ to the listeners, which so find the state changed already.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import os
+import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from realtime_core.errors import ProtocolError, UserError
+from realtime_core.errors import ProtocolError, TransportError, UserError
 from realtime_core.events import ErrorEvent
 from realtime_core.middleware import MiddlewareChain
 from realtime_core.transport import ApiKey, RealtimeTransportLayer
 from realtime_transports.openai import wire
 from realtime_transports.openai.protocol import ClientProtocol
+from realtime_transports.openai.watched import watched
 
 if TYPE_CHECKING:
-    from realtime_core.events import FunctionCall
+    from realtime_core.events import Emit, FunctionCall
     from realtime_core.items import McpApprovalRequestItem, RealtimeItem
     from realtime_core.middleware import EventMiddleware
 
@@ -58,9 +61,10 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
                 model then.
         """
         super().__init__()
-        self._protocol = protocol or ClientProtocol(model=model)
+        self._closing: set[asyncio.Task[Any]] = set()
+        self._middlewares = MiddlewareChain(middlewares, self._report, clock=time.perf_counter)
+        self._protocol = watched(protocol or ClientProtocol(model=model), self._middlewares)
         self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
-        self._middlewares = MiddlewareChain(middlewares, self._report)
 
     @property
     def current_model(self) -> str:
@@ -174,9 +178,13 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         """
         failure = self._send_all()
         for emit in self._protocol.take_emits():
-            self.emit(emit.type, *emit.args)
+            self._tell(emit)
         if failure is not None:
             raise failure
+
+    def _tell(self, emit: Emit) -> None:
+        """Tell the listeners what the protocol says."""
+        self.emit(emit.type, *emit.args)
 
     def _send_all(self) -> Exception | None:
         while sends := self._protocol.take_sends():
@@ -191,13 +199,13 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         return None
 
     def _send_now(self, event: dict[str, Any]) -> Exception | None:
-        changed = self._middlewares.outgoing(event)
-        if changed is None:
+        passed = self._middlewares.outgoing(event)
+        if not passed:
             self._protocol.send_dropped(event)
-            return None
         try:
-            log.debug("> %s %s", changed.get("type"), changed.get("event_id", ""))
-            self._write(wire.dump(changed))
+            for each in passed:
+                log.debug("> %s %s", each.get("type"), each.get("event_id", ""))
+                self._write(wire.dump(each))
         except Exception as exc:  # the link is foreign code
             return exc
         return None
@@ -210,11 +218,18 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
             self._protocol.receive_invalid(exc, data)
         else:
             log.debug("< %s %s", event["type"], event.get("event_id", ""))
-            changed = self._middlewares.incoming(event)
-            if changed is not None:
-                self._receive_event(changed)
+            if passed := self._middlewares.incoming(event):
+                self._receive_events(passed)
                 return
         self._flush_received()
+
+    def _receive_events(self, events: list[dict[str, Any]]) -> None:
+        """Take what the middlewares made of one server event."""
+        self._receive_event(events[0])
+        for event in events[1:]:
+            if self.status == "disconnected":  # a listener has closed the transport
+                return
+            self._receive_event(event)
 
     def _receive_event(self, event: dict[str, Any]) -> None:
         """Take a server event, as the middlewares left it. Never raises."""
@@ -229,6 +244,44 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
 
     def _report(self, error: Exception) -> None:
         self.emit("error", ErrorEvent(error))
+        self._middlewares.error_reported(error)
+
+    # Waiting
+
+    async def _until_disconnected(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, but not beyond the connection.
+
+        Raises:
+            TransportError: The connection ended first.
+        """
+        gone = asyncio.get_running_loop().create_future()
+
+        def on_disconnected() -> None:
+            if not gone.done():
+                gone.set_exception(TransportError("the connection ended while waiting for audio"))
+
+        self.once("disconnected", on_disconnected)
+        task = asyncio.ensure_future(waiting)
+        try:
+            await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+            (gone if gone.done() else task).result()
+        finally:
+            self.off("disconnected", on_disconnected)
+            task.cancel()
+            gone.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _keep_until_closed(self, task: asyncio.Task[Any]) -> None:
+        """Have `wait_closed` wait for a task."""
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def wait_closed(self) -> None:
+        """Wait until everything that was opened is closed, and listeners have run."""
+        current = asyncio.current_task()
+        while closing := [task for task in self._closing if task is not current]:
+            await asyncio.wait(closing)
+        await self._finish_listeners()
 
     # Keys
 

@@ -16,13 +16,11 @@ from typing import Any
 
 from realtime_core.errors import ProtocolError
 from realtime_core.events import Emit, ErrorEvent
+from realtime_transports.openai.audio_codec import bytes_per_sample, rate_hz_of
 from realtime_transports.openai.inbound import audio_event
 from realtime_transports.openai.protocol import ClientProtocol, JsonObject
 
-__all__ = ["PlayingAudio", "SipProtocol", "WebSocketProtocol", "bytes_per_ms"]
-
-PCM_RATE_HZ = 24_000
-"""The rate of PCM where a format names none, and of what has no known format."""
+__all__ = ["PlayingAudio", "SipProtocol", "WebSocketProtocol"]
 
 
 @dataclass(slots=True, eq=False)
@@ -163,7 +161,9 @@ class WebSocketProtocol(ClientProtocol):
         except ProtocolError as exc:
             return [Emit("error", (ErrorEvent(exc),))]
         playing = self._part_of(event)
-        playing.length_ms += len(audio.data) / bytes_per_ms(self.audio_format(audio.response_id))
+        audio_format = self.audio_format(audio.response_id)
+        samples = len(audio.data) / bytes_per_sample(audio_format)
+        playing.length_ms += samples / rate_hz_of(audio_format) * 1000
         return [Emit("audio", (audio,))]
 
     def _part_of(self, event: JsonObject) -> PlayingAudio:
@@ -190,24 +190,6 @@ class SipProtocol(WebSocketProtocol):
 
     def _stop_playback(self) -> None:
         self._send({"type": "output_audio_buffer.clear"})
-
-
-def bytes_per_ms(audio_format: object) -> float:
-    """How many bytes a millisecond of audio has.
-
-    Args:
-        audio_format: The API's object, or an older name such as ``g711_ulaw``; what is neither
-            counts as 24 kHz PCM.
-    """
-    if isinstance(audio_format, Mapping):
-        kind, rate_hz = audio_format.get("type"), audio_format.get("rate")
-    else:
-        kind, rate_hz = audio_format, None
-    if kind in ("audio/pcmu", "audio/pcma", "g711_ulaw", "g711_alaw"):
-        return 8.0
-    if kind != "audio/pcm" or not isinstance(rate_hz, int | float) or rate_hz <= 0:
-        rate_hz = PCM_RATE_HZ
-    return rate_hz * 2 / 1000
 
 
 def _member(value: object, *path: str) -> object:

@@ -30,13 +30,13 @@ from aiortc.rtcrtpparameters import RTCRtpCapabilities
 
 from realtime_core.errors import ProtocolError, TransportError
 from realtime_core.resample import StreamingResampler
+from realtime_transports.audio.outgoing import Pacer
 from realtime_transports.webrtc.guards import (
     drop_empty_rtp,
     follow_connecting,
     survive_bad_messages,
 )
 from realtime_transports.webrtc.loopback import allow_loopback
-from realtime_transports.webrtc.media.outgoing import Pacer
 from realtime_transports.webrtc.media.path import frame_from_av
 from realtime_transports.webrtc.playout import Playout
 

@@ -76,7 +76,7 @@ def follow_connecting(pc: RTCPeerConnection) -> Callable[[], Awaitable[None]]:
         if task is not None and connect is not None:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
-            await connect()
+            await _unless_closed(pc, connect)
 
     async def end_connecting() -> None:
         for task in tasks:
@@ -86,6 +86,16 @@ def follow_connecting(pc: RTCPeerConnection) -> Callable[[], Awaitable[None]]:
     if connect is not None:
         setattr(pc, CONNECT_METHOD, connect_in_sight)
     return end_connecting
+
+
+async def _unless_closed(pc: RTCPeerConnection, connect: Callable[[], Awaitable[None]]) -> None:
+    """Connect; aiortc goes on when it is closed meanwhile, and stumbles over what is closed."""
+    try:
+        await connect()
+    except Exception as exc:
+        if pc.signalingState != "closed":
+            raise
+        log.debug("closed while it came up: %s", exc)
 
 
 def _method(target: Any, name: str) -> Callable[..., Any] | None:

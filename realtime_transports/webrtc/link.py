@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 CHANNEL_LABEL = "oai-events"
 
+DISCONNECTED_GRACE_S = 5.0
+"""How long a lost peer may take to come back, as in OpenAI Agents JS."""
+
 CLOSE_DEADLINE_S = 5.0
 """aiortc says goodbye to a peer that may be gone; nobody waits longer than this for it."""
 
@@ -75,10 +78,10 @@ class LinkEvents:
     on_channel_error: Callable[[object], None]
     on_channel_close: Callable[[], None]
     """The data channel closed, and not by us."""
-    on_state: Callable[[str], None]
-    """The peer connection's state changed; `disconnected` comes from the watchdog too."""
     on_silence: Callable[[float], None]
     """The watchdog found the link lost; the argument is the seconds since the last packet."""
+    on_gone: Callable[[str], None]
+    """The connection failed, closed, or did not come back from a loss in time; says which."""
 
 
 class WebRTCLink:
@@ -89,7 +92,7 @@ class WebRTCLink:
         make_peer_connection: Callable[[], PeerConnection],
         events: LinkEvents,
         *,
-        prepare: Callable[[Any], None],
+        prepare: Callable[[Any], Callable[[], Awaitable[None]]],
     ) -> None:
         """Make the connection and its data channel; nothing is sent yet.
 
@@ -97,15 +100,18 @@ class WebRTCLink:
             make_peer_connection: Makes it.
             events: Where to tell what happens.
             prepare: Called with the connection when its track and channel are there, before the
-                offer is applied.
+                offer is applied. What it returns is awaited when the connection was closed.
         """
         self._events = events
         self._prepare = prepare
+        self._finish: Callable[[], Awaitable[None]] | None = None
         self._is_closed = False
         self._media: MediaPath | None = None
         self._watch: PacketWatch | None = None
         self._watching: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._is_peer_lost = False
+        self._grace: asyncio.TimerHandle | None = None
         self._peer_connection = make_peer_connection()
         self._channel = self._peer_connection.createDataChannel(CHANNEL_LABEL)
         self._attach_channel(self._channel)
@@ -153,7 +159,7 @@ class WebRTCLink:
 
     async def make_offer(self) -> str:
         """The offer, with all candidates."""
-        self._prepare(self._peer_connection)
+        self._finish = self._prepare(self._peer_connection)
         offer = await self._peer_connection.createOffer()
         await self._peer_connection.setLocalDescription(offer)
         sdp: str = self._peer_connection.localDescription.sdp
@@ -235,6 +241,7 @@ class WebRTCLink:
             return
         self._is_closed = True
         self._changed.set()
+        self._end_grace()
         try:
             self._channel.close()
         except Exception as exc:  # aiortc's errors here are of many classes
@@ -247,13 +254,21 @@ class WebRTCLink:
             await asyncio.gather(self._watching, return_exceptions=True)
         if self._watch is not None:
             await self._watch.close()
-        if self._media is not None:
-            await self._media.close()
+        try:
+            if self._media is not None:
+                await self._media.close()
+        finally:  # a media path may be foreign code
+            await self._close_peer_connection()
+
+    async def _close_peer_connection(self) -> None:
         try:
             async with asyncio.timeout(CLOSE_DEADLINE_S):
                 await self._peer_connection.close()
         except TimeoutError:
             log.warning("the peer connection did not close within %.0f s", CLOSE_DEADLINE_S)
+        finally:
+            if self._finish is not None:
+                await self._finish()
 
     async def _watch_over(self, watch: PacketWatch) -> None:
         loop = asyncio.get_running_loop()
@@ -264,9 +279,31 @@ class WebRTCLink:
                 case Verdict.PROBE:
                     watch.probe()
                 case Verdict.LOST:
+                    # Before anybody is told: a listener may close or connect again.
+                    self._take_state("disconnected")
                     self._events.on_silence(loop.time() - watch.last_packet_s)
                 case Verdict.RECOVERED:
-                    self._events.on_state("connected")
+                    self._take_state("connected")
+
+    def _take_state(self, state: str) -> None:
+        """Follow the state; the watchdog brings the `disconnected` that aiortc lacks."""
+        self._is_peer_lost = state == "disconnected"
+        if state in ("connected", "disconnected"):
+            self._end_grace()
+        if state == "disconnected":
+            loop = asyncio.get_running_loop()
+            self._grace = loop.call_later(DISCONNECTED_GRACE_S, self._on_grace_over)
+        elif state in ("failed", "closed"):
+            self._events.on_gone(f"the peer connection is {state}")
+
+    def _on_grace_over(self) -> None:
+        if self._is_peer_lost:
+            self._events.on_gone("the peer did not come back")
+
+    def _end_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
 
     def _attach_channel(self, channel: Any) -> None:
         def only_current(handler: Callable[..., None]) -> Callable[..., None]:
@@ -286,7 +323,7 @@ class WebRTCLink:
         def on_state() -> None:
             self._changed.set()
             if peer_connection is self._peer_connection and not self._is_closed:
-                self._events.on_state(peer_connection.connectionState)
+                self._take_state(peer_connection.connectionState)
 
         peer_connection.on("connectionstatechange", on_state)
         peer_connection.on("iceconnectionstatechange", self._changed.set)

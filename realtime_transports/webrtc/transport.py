@@ -18,29 +18,30 @@ from realtime_core.errors import (
     UserError,
 )
 from realtime_core.transport import ApiKey, ConnectionState, ConnectionStatus
-from realtime_transports.openai.transport import OpenAIRealtimeBase, check_api_key
-from realtime_transports.webrtc.call_audio import AudioEvents, AudioSettings, CallAudio
-from realtime_transports.webrtc.connecting import (
+from realtime_transports.audio.call_audio import AudioEvents, AudioSettings, CallAudio
+from realtime_transports.connecting import (
     ConnectRequest,
+    ConnectTimeouts,
     Phase,
     Stages,
-    wait_until_connected,
     with_hint,
 )
-from realtime_transports.webrtc.link import LinkEvents, PeerConnection, WebRTCLink
-from realtime_transports.webrtc.options import (
-    ConnectTimeouts,
-    IceServer,
-    make_peer_connection,
-    make_ssl_context,
-    prepare_peer_connection,
-)
-from realtime_transports.webrtc.signaling import (
+from realtime_transports.http_client import (
     AiohttpClient,
     HttpClient,
-    Signaling,
     content_without_key,
+    make_ssl_context,
 )
+from realtime_transports.openai.transport import OpenAIRealtimeBase
+from realtime_transports.webrtc.attempt import Attempt, KeyRules, rejected_config
+from realtime_transports.webrtc.connecting import wait_until_connected
+from realtime_transports.webrtc.link import LinkEvents, PeerConnection, WebRTCLink
+from realtime_transports.webrtc.options import (
+    IceServer,
+    make_peer_connection,
+    prepare_peer_connection,
+)
+from realtime_transports.webrtc.signaling import Signaling
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioSink, AudioSource, AudioTap
@@ -53,11 +54,6 @@ __all__ = ["DEFAULT_CALLS_URL", "OpenAIRealtimeWebRTC", "WebRTCConnectionState"]
 log = logging.getLogger(__name__)
 
 DEFAULT_CALLS_URL = "https://api.openai.com/v1/realtime/calls"
-
-EPHEMERAL_KEY_PREFIX = "ek_"
-
-DISCONNECTED_GRACE_S = 5.0
-"""How long a lost peer may take to come back, as in OpenAI Agents JS."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +136,9 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         """
         super().__init__(model=model, api_key=api_key, middlewares=middlewares)
         self._base_url = base_url or DEFAULT_CALLS_URL
-        self._use_insecure_api_key = use_insecure_api_key
-        self._require_ephemeral_key = require_ephemeral_key
+        self._key_rules = KeyRules(
+            use_insecure_api_key=use_insecure_api_key, require_ephemeral_key=require_ephemeral_key
+        )
         self._change_peer_connection = change_peer_connection
         self._loopback = loopback
         self._timeouts = timeouts or ConnectTimeouts()
@@ -155,20 +152,21 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             lambda: make_peer_connection(ice_servers)
         )
         self._audio_settings = AudioSettings(
-            source, sink, tap, plugins, media_path_factory or _stock_media_path
+            source,
+            sink,
+            self._middlewares.with_tap(tap),
+            plugins,
+            media_path_factory or _stock_media_path,
         )
-        self._audio: CallAudio | None = None
+        self._audio: CallAudio[MediaPath] | None = None
         self._audio_events: AudioEvents | None = None
         self._status: ConnectionStatus = "disconnected"
         self._call_id: str | None = None
         self._muted = False
         self._link: WebRTCLink | None = None
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._stages = Stages(self._timeouts)
         self._attempt_key: SecretStr | None = None
-        self._grace: asyncio.TimerHandle | None = None
-        self._is_peer_silent = False
-        self._closing: set[asyncio.Task[Any]] = set()
 
     # What it is
 
@@ -236,7 +234,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             return
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         request = ConnectRequest(api_key, url or self._base_url, initial_session_config or {})
-        attempt = self._attempt = _Attempt(request, model_before=self.current_model)
+        attempt = self._attempt = Attempt(request, model_before=self.current_model)
         if model is not None:
             self.current_model = model
         attempt.task = asyncio.get_running_loop().create_task(self._run_attempt(attempt))
@@ -247,11 +245,14 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
                 self._close_and_report()
             raise
 
-    async def _run_attempt(self, attempt: _Attempt) -> None:
+    async def _run_attempt(self, attempt: Attempt) -> None:
         stages = self._stages = Stages(self._timeouts)
         try:
             async with stages.enter(ConnectStage.KEY):
-                key = self._attempt_key = await self._key_for(attempt.request)
+                request = attempt.request
+                key = await self._resolve_api_key(request.api_key, request.url)
+                self._key_rules.check(key)
+                self._attempt_key = key
         except (ConnectError, UserError) as exc:
             self._end_attempt(exc)  # nothing was begun, so there is nothing more to tell
             return
@@ -265,7 +266,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         else:
             self._attempt = None
 
-    async def _connect_by_stages(self, attempt: _Attempt, stages: Stages, key: SecretStr) -> None:
+    async def _connect_by_stages(self, attempt: Attempt, stages: Stages, key: SecretStr) -> None:
         request = attempt.request
         async with stages.enter(ConnectStage.SDP):
             link = self._make_link()
@@ -280,8 +281,12 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
                 await link.replace_peer_connection(self._change_peer_connection)
             offer = await link.make_offer()
         async with stages.enter(ConnectStage.HTTP):
+            session = None
+            if self._key_rules.posts_session(key):  # so that it holds before the first sample
+                config = {**request.initial_session_config, "model": self.current_model}
+                session = self.build_session_payload(config)
             answer = await self._signaling.place_call(
-                request.url, offer, api_key=key, session=self._session_part(key, request)
+                request.url, offer, api_key=key, session=session
             )
         self._call_id = answer.call_id
         async with stages.enter(ConnectStage.SDP):
@@ -304,38 +309,18 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         media.set_muted(self._muted)
         return media
 
-    async def _key_for(self, request: ConnectRequest) -> SecretStr:
-        key = await self._resolve_api_key(request.api_key, request.url)
-        needs_ephemeral = self._require_ephemeral_key and not self._use_insecure_api_key
-        if needs_ephemeral and not _is_ephemeral(key):
-            raise UserError(
-                "Using the WebRTC connection in a browser environment requires an ephemeral client "
-                "key. If you need to use a regular API key, use the WebSocket transport or set the "
-                "`useInsecureApiKey` option to true."
-            )
-        check_api_key(key)
-        return key
-
-    def _session_part(self, key: SecretStr, request: ConnectRequest) -> dict[str, Any] | None:
-        """The session to post with the offer, so that it holds before the first sample."""
-        if self._use_insecure_api_key or _is_ephemeral(key):
-            return None
-        return self.build_session_payload(
-            {**request.initial_session_config, "model": self.current_model}
-        )
-
     def _make_link(self) -> WebRTCLink:
         events = LinkEvents(
             on_message=self._on_message,
             on_channel_open=self._on_channel_open,
             on_channel_error=self._on_channel_error,
             on_channel_close=self._on_channel_close,
-            on_state=self._on_peer_state,
             on_silence=self._on_silence,
+            on_gone=self._on_gone,
         )
 
-        def prepare(peer_connection: Any) -> None:
-            prepare_peer_connection(
+        def prepare(peer_connection: Any) -> Callable[[], Awaitable[None]]:
+            return prepare_peer_connection(
                 peer_connection, loopback=self._loopback, on_bad_message=self._report
             )
 
@@ -351,7 +336,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             self.current_model = attempt.model_before
             attempt.outcome.set_exception(exc)
         if attempt.task is not None:
-            self._until_closed(attempt.task)
+            self._keep_until_closed(attempt.task)
             attempt.task.cancel()
 
     # What happens to the link
@@ -381,9 +366,9 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             self._confirm(attempt)
         super()._receive_event(event)
         if is_configuring and self._status == "connecting" and event["type"] == "error":
-            self._fail(_rejected_config(event))
+            self._fail(rejected_config(event))
 
-    def _confirm(self, attempt: _Attempt) -> None:
+    def _confirm(self, attempt: Attempt) -> None:
         """The server has the configuration: audio may flow, and the program may send."""
         link = self._link
         if link is None or attempt.confirmed.is_set():
@@ -404,40 +389,17 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
     def _on_channel_close(self) -> None:
         self._fail(self._lost("the peer closed the data channel"))
 
-    def _on_peer_state(self, state: str) -> None:
-        self._is_peer_silent = state == "disconnected"
-        if state == "disconnected":
-            self._begin_grace()
-        elif state == "connected":
-            self._end_grace()
-        elif state in ("failed", "closed"):
-            self._end_attempt(self._lost(f"the peer connection is {state}"))
-            self._disconnect(complete=False)
+    def _on_gone(self, what: str) -> None:
+        self._end_attempt(self._lost(what))
+        self._disconnect(complete=False)
 
     def _on_silence(self, silent_for_s: float) -> None:
-        self._is_peer_silent = True
-        self._begin_grace()  # before anybody is told: a listener may close or connect again
         self._report(
             ConnectionLostError(
                 f"nothing came from the peer for {silent_for_s:.1f} s, and it answers no probe",
                 silent_for_s=silent_for_s,
             )
         )
-
-    def _begin_grace(self) -> None:
-        self._end_grace()
-        loop = asyncio.get_running_loop()
-        self._grace = loop.call_later(DISCONNECTED_GRACE_S, self._on_grace_over)
-
-    def _end_grace(self) -> None:
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
-
-    def _on_grace_over(self) -> None:
-        if self._is_peer_silent:
-            self._end_attempt(self._lost("the peer did not come back"))
-            self._disconnect(complete=False)
 
     def _lost(self, message: str) -> TransportError:
         if self._status == "connected":
@@ -488,34 +450,15 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
 
     async def wait_source_ended(self) -> None:
         """Wait until the source has ended and its audio has left."""
-        await self._while_connected(lambda media: media.wait_source_ended())
+        self._check_can_send()
+        if self._audio is not None and self._audio.media is not None:
+            await self._until_disconnected(self._audio.media.wait_source_ended())
 
     async def wait_heard(self) -> None:
         """Wait until the audio that the model has sent so far has been heard or stored."""
-        await self._while_connected(lambda media: media.wait_heard())
-
-    async def _while_connected(self, wait: Callable[[MediaPath], Awaitable[None]]) -> None:
-        """Wait for something about the audio, but not beyond the connection."""
         self._check_can_send()
-        media = self._audio.media if self._audio else None
-        if media is None:
-            return
-        gone = asyncio.get_running_loop().create_future()
-
-        def on_disconnected() -> None:
-            if not gone.done():
-                gone.set_exception(TransportError("the connection ended while waiting for audio"))
-
-        self.once("disconnected", on_disconnected)
-        waiting = asyncio.ensure_future(wait(media))
-        try:
-            await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
-            (gone if gone.done() else waiting).result()
-        finally:
-            self.off("disconnected", on_disconnected)
-            waiting.cancel()
-            gone.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+        if self._audio is not None and self._audio.media is not None:
+            await self._until_disconnected(self._audio.media.wait_heard())
 
     # Closing
 
@@ -533,13 +476,6 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         except TransportError as exc:
             self._report(exc)
 
-    async def wait_closed(self) -> None:
-        """Wait until everything that was opened is closed, and listeners have run."""
-        current = asyncio.current_task()
-        while closing := [task for task in self._closing if task is not current]:
-            await asyncio.wait(closing)
-        await self._finish_listeners()
-
     def _disconnect(self, *, complete: bool) -> Exception | None:
         """Let go of the call, if there is one, and tell so.
 
@@ -549,8 +485,6 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         Returns:
             Why the link could not be closed properly, or None.
         """
-        self._end_grace()
-        self._is_peer_silent = False
         link, self._link = self._link, None
         audio, self._audio = self._audio, None
         had_status, self._status = self._status, "disconnected"
@@ -563,14 +497,14 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             except TransportError as exc:
                 failure = exc
             closing = self._finish_call(link, audio, complete=complete)
-            self._until_closed(asyncio.get_running_loop().create_task(closing))
+            self._keep_until_closed(asyncio.get_running_loop().create_task(closing))
         if had_status != "disconnected":
             self.emit("connection_change", self._status)
             self.emit("disconnected")
         return failure
 
     async def _finish_call(
-        self, link: WebRTCLink, audio: CallAudio | None, *, complete: bool
+        self, link: WebRTCLink, audio: CallAudio[MediaPath] | None, *, complete: bool
     ) -> None:
         try:
             await link.wait_closed()
@@ -581,40 +515,6 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
                 await audio.close(complete=complete)
         except Exception as exc:  # sources and sinks may be foreign code
             self._report(exc)
-
-    def _until_closed(self, task: asyncio.Task[Any]) -> None:
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-
-class _Attempt:
-    """An attempt to connect; whoever calls `connect` meanwhile waits for its outcome."""
-
-    def __init__(self, request: ConnectRequest, *, model_before: str) -> None:
-        self.request = request
-        self.model_before = model_before
-        self.task: asyncio.Task[None] | None = None
-        self.is_configuring = False
-        """Whether the configuration has been sent."""
-        self.confirmed = asyncio.Event()
-        """Set when the server has confirmed it."""
-        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Those who wait may all have been cancelled; then nobody asks for the exception.
-        self.outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-def _is_ephemeral(key: SecretStr) -> bool:
-    return key.get_secret_value().startswith(EPHEMERAL_KEY_PREFIX)
-
-
-def _rejected_config(event: Mapping[str, Any]) -> ConnectError:
-    error = event.get("error")
-    message = error.get("message") if isinstance(error, Mapping) else None
-    return ConnectError(
-        ConnectStage.SESSION,
-        f"the server refused the session's configuration: {message or 'no reason given'}",
-        provider_message=message if isinstance(message, str) else None,
-    )
 
 
 def _stock_media_path(**options: Any) -> MediaPath:

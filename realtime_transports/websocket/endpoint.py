@@ -113,7 +113,8 @@ async def open_with_aiohttp(
             failure = f"{request.url} cannot be reached: {exc}"
         # Raised outside the handlers: what aiohttp raises has frames that hold the key.
         if refused:
-            raise refusal("Realtime connection request", refused[0], request.api_key)
+            # Taken out of the list, which this frame keeps: the server may have repeated the key.
+            raise refusal("Realtime connection request", refused.pop(), request.api_key)
         if failure is not None:
             raise ConnectError(ConnectStage.HTTP, without_key(failure, request.api_key))
         async with socket:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partialmethod
 from types import SimpleNamespace
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from realtime_audio_plugins import MicrophoneSource, SpeakerSink
+from realtime_audio_plugins.portaudio import list_devices
 from realtime_core.audio import AudioFrame, frame_from_mono
+from realtime_core.devices import AudioDevice
 from realtime_core.errors import AudioError, UserError
 
 
@@ -144,7 +147,7 @@ async def speaker(host):
 
 @pytest.fixture
 def no_patience(monkeypatch):
-    monkeypatch.setattr("realtime_audio_plugins.device._STALL_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("realtime_audio_plugins.portaudio.STALL_TIMEOUT_S", 0.01)
 
 
 def ramp(count, start=0):
@@ -311,7 +314,7 @@ async def test_a_machine_without_devices_is_told_what_to_do(host, make, role, ke
     host.default = None
     with pytest.raises(AudioError, match=f"this machine has no {role}") as caught:
         await make().open()
-    assert f"or pass {keyword}=None" in str(caught.value)
+    assert f"pass {keyword}=None" in str(caught.value)
 
 
 @pytest.mark.parametrize(("make", "keyword"), [(MicrophoneSource, "source"), (SpeakerSink, "sink")])
@@ -408,6 +411,30 @@ async def test_drain_waits_until_the_last_sample_has_left(host, speaker):
     assert speaker.played_samples == 960
 
 
+async def test_drain_does_not_wait_for_what_is_written_meanwhile(host, speaker):
+    await speaker.write(frame_from_mono(ramp(960), 48_000))
+    draining = asyncio.create_task(speaker.drain())
+    await settle()
+    for _ in range(3):
+        await speaker.write(frame_from_mono(ramp(960), 48_000))
+        assert not draining.done()
+        host.stream.play()
+        await settle()
+        if draining.done():
+            break
+    await draining
+    assert 960 <= speaker.played_samples < 1_920
+
+
+async def test_drain_is_over_when_what_it_waits_for_is_dropped(host, speaker):
+    await speaker.write(frame_from_mono(ramp(9_600), 48_000))
+    draining = asyncio.create_task(speaker.drain())
+    await settle()
+    speaker.clear()
+    host.stream.play()
+    await draining
+
+
 async def test_several_channels_are_mixed(host, speaker):
     both = np.column_stack([np.full(960, 1_000), np.full(960, 3_000)]).astype(np.int16)
     await speaker.write(AudioFrame(both, 48_000))
@@ -468,3 +495,101 @@ def test_a_loop_that_ended_does_not_break_the_device(host):
     asyncio.run(forget())
     host.stream.play()
     host.stream.close()
+
+
+# Slow systems
+
+
+async def test_a_sound_system_that_does_not_answer_is_an_error_and_stops_nothing(host, monkeypatch):
+    monkeypatch.setattr("realtime_audio_plugins.portaudio.OPEN_TIMEOUT_S", 0.05)
+    answer = threading.Event()
+    query = host.query_devices
+
+    def slow_query(kind=None):
+        assert answer.wait(10)
+        return query(kind)
+
+    monkeypatch.setattr(host, "query_devices", slow_query)
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    microphone = MicrophoneSource()
+    with pytest.raises(AudioError, match=r"the microphone did not answer within 0\.05 s"):
+        await microphone.open()
+    assert turns > 10
+    counting.cancel()
+    answer.set()
+    for _ in range(1_000):
+        if host.streams and host.stream.is_closed:
+            break
+        await asyncio.sleep(0.001)
+    # Opened too late, it was closed again by whoever opened it.
+    assert host.stream.is_closed
+    await microphone.close()
+
+
+async def test_an_open_that_is_cancelled_leaves_no_device_open(host, monkeypatch):
+    answer = threading.Event()
+    query = host.query_devices
+
+    def slow_query(kind=None):
+        assert answer.wait(10)
+        return query(kind)
+
+    monkeypatch.setattr(host, "query_devices", slow_query)
+    speaker = SpeakerSink()
+    opening = asyncio.create_task(speaker.open())
+    await settle()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    answer.set()
+    for _ in range(1_000):
+        if host.streams and host.stream.is_closed:
+            break
+        await asyncio.sleep(0.001)
+    assert host.stream.is_closed
+
+
+async def test_a_device_that_does_not_close_is_left_with_a_warning(host, monkeypatch, caplog):
+    monkeypatch.setattr("realtime_audio_plugins.portaudio.CLOSE_TIMEOUT_S", 0.05)
+    speaker = SpeakerSink()
+    await speaker.open()
+    stream, may_close = host.stream, threading.Event()
+    close = stream.close
+    monkeypatch.setattr(stream, "close", lambda: may_close.wait(10) and close())
+    await speaker.close()
+    assert "'Built-in Audio' did not answer" in caplog.text
+    may_close.set()
+    for _ in range(1_000):
+        if stream.is_closed:
+            break
+        await asyncio.sleep(0.001)
+    assert stream.is_closed
+
+
+# Listing
+
+
+def test_all_devices_are_listed(host):
+    devices = list_devices()
+    assert [device.index for device in devices] == [0, 1, 2, 3]
+    assert devices[0] == AudioDevice(0, "Built-in Audio", 2, 2, 48_000, True, True)
+    assert devices[3] == AudioDevice(3, "HDMI", 0, 8, 48_000)
+
+
+def test_a_machine_without_a_default_has_devices_all_the_same(host):
+    host.default = None
+    assert not any(device.is_default_input for device in list_devices())
+
+
+def test_listing_names_the_missing_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(AudioError, match=r'pip install "realtime-transports\[device\]"'):
+        list_devices()

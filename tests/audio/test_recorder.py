@@ -149,8 +149,8 @@ def test_a_recorder_that_is_not_open_refuses_frames(tmp_path):
 
 
 def test_what_cannot_be_written_is_told_at_once(tmp_path):
-    with pytest.raises(UserError, match=r"must end in \.wav"):
-        StereoRecorder("both.flac")
+    with pytest.raises(UserError, match=r"must end in \.wav, \.flac, \.ogg or \.opus"):
+        StereoRecorder("both.mp3")
     with pytest.raises(AudioError, match="does not exist"):
         StereoRecorder(tmp_path / "missing/both.wav").open()
 

@@ -18,8 +18,8 @@ from realtime_core.errors import (
     AudioError,
     ConnectError,
     ConnectionLostError,
-    ProtocolError,
     PluginError,
+    ProtocolError,
     RealtimeError,
     TransportError,
     UserError,
@@ -123,14 +123,17 @@ def _dicts(entries: list[Any]) -> list[Any]:
 
 def _sockets(trace: Trace) -> list[Any]:
     """What was opened, and how, apart from what names the client."""
-    sockets = _dicts(trace.sockets)
-    for how in (entry["how"] for entry in sockets):
-        if "headers" in how:
-            headers = {name.lower(): value for name, value in how["headers"].items()}
-            how["headers"] = {k: v for k, v in headers.items() if k not in USER_AGENT_HEADERS}
-        if "protocols" in how:
-            how["protocols"] = [p for p in how["protocols"] if not p.startswith(CLIENT_PROTOCOL)]
-    return sockets
+    return [{**entry, "how": _how_opened(entry["how"])} for entry in _dicts(trace.sockets)]
+
+
+def _how_opened(how: dict[str, Any]) -> dict[str, Any]:
+    headers = {name.lower(): value for name, value in how.get("headers", {}).items()}
+    protocols = how.get("protocols", [])
+    return {
+        **how,
+        "headers": {k: v for k, v in headers.items() if k not in USER_AGENT_HEADERS},
+        "protocols": [name for name in protocols if not name.startswith(CLIENT_PROTOCOL)],
+    }
 
 
 def _requests(trace: Trace) -> list[Any]:

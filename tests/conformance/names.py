@@ -183,6 +183,8 @@ def from_payload(event: str, payload: Any) -> Any:
     if event not in SDK_EVENTS or not isinstance(payload, Mapping):
         return payload
     tidy = _tidy(_renamed(payload, _PAYLOAD))
+    if event == "audio":  # that says here what it belongs to as well
+        tidy = {key: item for key, item in tidy.items() if key not in ("item_id", "content_index")}
     if event == "turn_done" and isinstance(tidy.get("response"), Mapping):
         tidy["response"] = response = _tidy(tidy["response"])
         if isinstance(response.get("usage"), Mapping):

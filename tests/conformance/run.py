@@ -17,11 +17,13 @@ from tests.conformance.compare import difference
 from tests.conformance.recorder import Recorder
 from tests.conformance.rules import RULES, Rule
 from tests.conformance.sequencer_driver import play_sequencer
+from tests.conformance.sip_driver import play_sip
 from tests.conformance.stage import Stage, environment_without_account
 from tests.conformance.trace import Trace
 from tests.conformance.util_driver import play_util
 from tests.conformance.virtual_loop import VirtualLoop, run_virtually
 from tests.conformance.webrtc_driver import play_webrtc
+from tests.conformance.websocket_driver import play_websocket
 
 __all__ = ["DRIVERS", "Driver", "Outcome", "judge", "run_case"]
 
@@ -29,6 +31,8 @@ Driver = Callable[[Stage, VirtualLoop], Coroutine[Any, Any, None]]
 
 DRIVERS: dict[str, Driver] = {
     "webrtc": play_webrtc,
+    "websocket": play_websocket,
+    "sip": play_sip,
     "sequencer": play_sequencer,
     "util": play_util,
 }

@@ -345,7 +345,7 @@ def test_the_five_kinds_add_up_to_the_total() -> None:
 def test_any_folder_is_run_and_reported(tmp_path: Path) -> None:
     (tmp_path / "deeper").mkdir()
     (tmp_path / "HEADER.json").write_text('{"format": "x"}')
-    (tmp_path / "small.json").write_text(json.dumps([FORMATS, {**FORMATS, "transport": "sip"}]))
+    (tmp_path / "small.json").write_text(json.dumps([FORMATS, {**FORMATS, "transport": "twilio"}]))
     (tmp_path / "deeper" / "odd.json").write_text('[5, {"name": "bare"}]')
     (tmp_path / "broken.json").write_text("[{")
     out = tmp_path / "report.out"

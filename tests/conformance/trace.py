@@ -178,7 +178,8 @@ def _got(entry: Mapping[str, Any]) -> Got:
 
 def _python_value(kind: str, name: str, value: Any) -> Any:
     if kind == "get" and name == "muted":
-        return value is not UNDEFINED and bool(value)  # JavaScript keeps what it was given
+        # JavaScript keeps what it was given; null is said where there is nothing to mute.
+        return None if value is None else value is not UNDEFINED and bool(value)
     if kind == "util" and "History" in name:
         return _items(value)
     if name == "toNewSessionConfig":

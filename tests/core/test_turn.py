@@ -305,7 +305,7 @@ async def test_a_turn_left_to_the_server_may_bring_two_responses(scene: Scene):
         response_id = f"resp_{number}"
         transport.begin(response_id)
         transport.start_sound(response_id)
-        text = TranscriptDelta(f"Answer {number}. ", "item", response_id)
+        text = TranscriptDelta(f"Answer {number}.", "item", response_id)
         transport.emit("audio_transcript_delta", text)
         usage = TurnUsage(number, 10 * number, 11 * number)
         transport.emit("turn_done", TurnDone(TurnResponse(response_id, usage=usage)))
@@ -317,7 +317,7 @@ async def test_a_turn_left_to_the_server_may_bring_two_responses(scene: Scene):
     await scene.loop.advance(100)
     result = await scene.result()
     assert result.responses == 2
-    assert result.transcript == "Answer 1. Answer 2. "
+    assert result.transcript == "Answer 1. Answer 2."
     assert result.usage == TurnUsage(3, 30, 33)
 
 

@@ -16,7 +16,7 @@ from realtime_core.errors import ConnectStage
 from realtime_transports.webrtc.answerer import ServerPeer
 from tests.end_to_end.calls import Peer, serving, serving_peer, without_candidates
 
-SHORT_S = 0.6
+SHORT_S = 0.4
 """Long enough for a stage that works on a busy machine to be passed before the one that fails."""
 
 
@@ -185,7 +185,7 @@ FAULTS = (
         "no answer",
         ConnectStage.HTTP,
         lambda: raw_server(b"", hang_up=False),
-        ("0.6 s", "http"),
+        ("0.4 s", "http"),
         is_slow=True,
     ),
     Fault("refused", ConnectStage.HTTP, _refusing, ("cannot be reached",)),
@@ -208,7 +208,7 @@ FAULTS = (
         "a body that stops",
         ConnectStage.HTTP,
         lambda: raw_server(b"HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\nv", hang_up=False),
-        ("0.6 s",),
+        ("0.4 s",),
         is_slow=True,
     ),
     Fault(

@@ -21,11 +21,16 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
     return samples.mean(axis=1), rate_hz
 
 
-def sounding_part(samples: np.ndarray, below_peak_db: float = 40.0) -> np.ndarray:
+def sounding_span(samples: np.ndarray, below_peak_db: float = 40.0) -> slice:
     """From the first to the last sample that is within so many dB of the peak."""
     magnitude = np.abs(samples)
     loud = np.flatnonzero(magnitude > magnitude.max() * 10 ** (-below_peak_db / 20))
-    return samples[loud[0] : loud[-1] + 1]
+    return slice(int(loud[0]), int(loud[-1]) + 1)
+
+
+def sounding_part(samples: np.ndarray) -> np.ndarray:
+    """The samples in `sounding_span`."""
+    return samples[sounding_span(samples)]
 
 
 def level_db(samples: np.ndarray) -> float:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Self, cast
 
-from realtime_transports.webrtc.signaling import AiohttpClient, HttpAnswer
+from realtime_transports.http_client import AiohttpClient, HttpAnswer
 
 HOST = "127.0.0.1"
 CANDIDATE = re.compile(r"^a=candidate:(\S+) (\d) udp (\d+) (\S+) (\d+) typ host.*$", re.MULTILINE)

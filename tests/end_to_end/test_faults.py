@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 
 from realtime_core.errors import ConnectError, ConnectStage, TransportError
+from realtime_transports.connecting import ConnectTimeouts
+from realtime_transports.http_client import AiohttpClient, HttpAnswer
 from realtime_transports.local_server import LocalRealtimeServer
-from realtime_transports.webrtc.options import ConnectTimeouts
-from realtime_transports.webrtc.signaling import AiohttpClient, HttpAnswer
 from realtime_transports.webrtc.transport import OpenAIRealtimeWebRTC
 from tests.end_to_end.bad_servers import FAULTS, SHORT_S, Fault
 from tests.end_to_end.calls import DEADLINE_S, Log, Peer, serving, serving_peer

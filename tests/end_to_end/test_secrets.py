@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -17,9 +18,9 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from realtime_core.errors import ConnectError
-from realtime_transports.webrtc.connecting import ConnectRequest
-from realtime_transports.webrtc.options import ConnectTimeouts, IceServer
-from realtime_transports.webrtc.signaling import MAX_DETAIL_CHARS
+from realtime_transports.connecting import ConnectRequest, ConnectTimeouts
+from realtime_transports.http_client import MAX_DETAIL_CHARS
+from realtime_transports.webrtc.options import IceServer
 from realtime_transports.webrtc.transport import OpenAIRealtimeWebRTC
 from tests.end_to_end.bad_servers import FAULTS, SHORT_S, Fault, raw_server
 from tests.end_to_end.calls import DEADLINE_S, Log, Peer, serving, serving_peer
@@ -156,7 +157,7 @@ ECHOES: dict[str, Serve] = {
     ),
     "call id and SDP": _answering(status=201, text=CANARY, headers={"Location": f"/x/{CANARY}"}),
     "SDP": _with_sdp(lambda sdp: sdp.replace("a=sctp-port:5000", f"a=sctp-port:{CANARY}")),
-    "media line": _with_sdp(lambda sdp: sdp.replace("m=audio 9", f"m=audio {CANARY}")),
+    "media line": _with_sdp(lambda sdp: re.sub(r"m=audio \d+", f"m=audio {CANARY}", sdp)),
     "event": lambda: serving_peer(_Rejecting()),
 }
 

@@ -15,8 +15,8 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from realtime_core.audio import AudioFrame, AudioSink, AudioSource, AudioTap, frame_from_mono
-from realtime_transports.webrtc.media.incoming import IncomingAudio
-from realtime_transports.webrtc.media.outgoing import (
+from realtime_transports.audio.incoming import IncomingAudio
+from realtime_transports.audio.outgoing import (
     BLOCK_SAMPLES,
     WIRE_RATE_HZ,
     OutgoingAudio,

@@ -14,6 +14,7 @@ from tests.conformance.rules import (
     listeners,
     responses,
     server_events,
+    websocket,
 )
 from tests.conformance.rules.base import Rule, check_rule
 
@@ -25,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     *server_events.RULES,
     *responses.RULES,
     *configuration.RULES,
+    *websocket.RULES,
 )
 
 _QUIRKS = load_quirks()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from realtime_core.events import AudioEvent
 from realtime_core.plugins import default_plugins
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from realtime_core.audio import AudioFrame, AudioSink, AudioSource, AudioTap
     from realtime_core.plugins import PluginManager
     from realtime_transports.openai.audio_labels import AudioLabel
-    from realtime_transports.webrtc.media.path import MediaPath, MediaPathFactory
 
 __all__ = ["AudioEvents", "AudioSettings", "CallAudio"]
 
 log = logging.getLogger(__name__)
+
+MediaT = TypeVar("MediaT")
+"""What carries the audio between source, link and sink."""
 
 EVENT_RATE_HZ = 24_000
 """The rate of `audio` events on every transport."""
@@ -32,32 +34,33 @@ CLOSE_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True)
-class AudioSettings:
+class AudioSettings(Generic[MediaT]):
     """What a transport was told about audio."""
 
     source: AudioSource | str | None
     sink: AudioSink | str | None
     tap: AudioTap | None
     plugins: PluginManager | None
-    make_media_path: MediaPathFactory
+    make_media_path: Callable[..., MediaT]
+    """Called with `source`, `sink`, `tap`, `on_frame` and `on_error`; source and sink are open."""
 
 
-class CallAudio:
+class CallAudio(Generic[MediaT]):
     """Opens what a call needs, and closes what it made itself."""
 
-    def __init__(self, settings: AudioSettings) -> None:
+    def __init__(self, settings: AudioSettings[MediaT]) -> None:
         """Nothing is made yet."""
         self._settings = settings
         self._owned_source: AudioSource | None = None
         self._owned_sink: AudioSink | None = None
-        self.media: MediaPath | None = None
+        self.media: MediaT | None = None
 
     async def open(
         self,
         *,
         on_frame: Callable[[AudioFrame], None],
         on_error: Callable[[Exception], None],
-    ) -> MediaPath:
+    ) -> MediaT:
         """Open sink and source and make the media path.
 
         Raises:

@@ -34,9 +34,12 @@ WIRE_RATE_HZ = 48_000
 BLOCK_S = 0.02
 BLOCK_SAMPLES = 960
 
-BUFFER_SAMPLES = WIRE_RATE_HZ // 5
-"""200 ms: how far a source may run ahead of the wire. One that is not live then waits; of a live
-one the oldest is dropped."""
+BUFFER_S = 0.2
+"""How far a source may run ahead of the wire. One that is not live then waits; of a live one the
+oldest is dropped."""
+
+BUFFER_SAMPLES = round(WIRE_RATE_HZ * BUFFER_S)
+"""The same at 48 kHz."""
 
 UNDERRUN_WAIT_S = 0.2
 """How long a source that is not live is waited for before silence is sent."""
@@ -69,6 +72,7 @@ class OutgoingAudio:
         self,
         source: AudioSource | None,
         *,
+        rate_hz: int = WIRE_RATE_HZ,
         tap: AudioTap | None = None,
         on_error: Callable[[Exception], None],
     ) -> None:
@@ -76,10 +80,14 @@ class OutgoingAudio:
 
         Args:
             source: None sends silence.
+            rate_hz: The rate of the blocks.
             tap: Sees each block as it leaves.
             on_error: Gets what the source raises, which counts as ended then, and once what the
                 tap does, which is not used any more.
         """
+        self.rate_hz = rate_hz
+        self.block_samples = round(rate_hz * BLOCK_S)
+        self._buffer_samples = round(rate_hz * BUFFER_S)
         self._source = source
         self._tap = tap
         self._on_error = on_error
@@ -92,10 +100,11 @@ class OutgoingAudio:
         self._is_started = False
         self._is_read_to_end = source is None
         self._sent_samples = 0
+        self._began_s: float | None = None
         self.ended = asyncio.Event()
         """Set when the source has ended and its last block has been taken."""
         self.dropped_samples = 0
-        """Samples at 48 kHz that a live source brought and nobody had time for."""
+        """Samples that a live source brought and nobody had time for."""
         self.muted = False
 
     def start(self) -> None:
@@ -111,7 +120,7 @@ class OutgoingAudio:
         the network for a lost link.
 
         Returns:
-            int16, shape (960,), 48 kHz.
+            int16, mono, shape (block_samples,).
         """
         if self._is_waiting_for_source():
             try:
@@ -121,9 +130,9 @@ class OutgoingAudio:
                 log.debug("the source has nothing for %.0f ms", UNDERRUN_WAIT_S * 1000)
         block = self._cut_block()
         if self.muted:
-            block = np.zeros(BLOCK_SAMPLES, np.int16)
+            block = np.zeros(self.block_samples, np.int16)
         self._show(block)
-        self._sent_samples += BLOCK_SAMPLES
+        self._sent_samples += self.block_samples
         return block
 
     async def close(self) -> None:
@@ -135,17 +144,23 @@ class OutgoingAudio:
     def _show(self, block: Pcm16) -> None:
         if self._tap is None:
             return
-        frame = frame_from_mono(block, WIRE_RATE_HZ, self._sent_samples)
+        frame = frame_from_mono(block, self.rate_hz, self._sent_samples)
         try:
-            self._tap.sent(frame, asyncio.get_running_loop().time())
+            self._tap.sent(frame, self._due_s())
         except Exception as exc:  # a tap is foreign code
             tap, self._tap = self._tap, None
             self._on_error(as_audio_error("tap", tap, exc))
 
+    def _due_s(self) -> float:
+        """When the next block is due: a late loop sends late, but the audio has its own time."""
+        if self._began_s is None:
+            self._began_s = asyncio.get_running_loop().time()
+        return self._began_s + self._sent_samples / self.rate_hz
+
     def _is_waiting_for_source(self) -> bool:
         if not self._is_started or self._source is None or self._source.is_live:
             return False
-        return not self._is_read_to_end and self._buffered < BLOCK_SAMPLES
+        return not self._is_read_to_end and self._buffered < self.block_samples
 
     async def _read_all(self, source: AudioSource) -> None:
         try:
@@ -153,7 +168,7 @@ class OutgoingAudio:
                 self._append(self._resample(frame, is_live=source.is_live))
                 if source.is_live:
                     self._drop_oldest()
-                while not source.is_live and self._buffered >= BUFFER_SAMPLES:
+                while not source.is_live and self._buffered >= self._buffer_samples:
                     self._room.clear()
                     await self._room.wait()
         except Exception as exc:  # a source is foreign code
@@ -164,36 +179,36 @@ class OutgoingAudio:
         self._filled.set()
 
     def _drop_oldest(self) -> None:
-        while self._buffered > BUFFER_SAMPLES:
+        while self._buffered > self._buffer_samples:
             dropped = self._blocks.popleft()
             self._buffered -= len(dropped)
             self.dropped_samples += len(dropped)
 
     def _resample(self, frame: AudioFrame, *, is_live: bool) -> Pcm16:
         if self._resampler is None:
-            self._resampler = StreamingResampler(frame.rate_hz, WIRE_RATE_HZ, 1, low_delay=is_live)
+            self._resampler = StreamingResampler(frame.rate_hz, self.rate_hz, 1, low_delay=is_live)
         return self._resampler.push(frame.to_mono().reshape(-1, 1))[:, 0]
 
     def _append(self, samples: Pcm16) -> None:
         if len(samples):
             self._blocks.append(samples)
             self._buffered += len(samples)
-        if self._buffered >= BLOCK_SAMPLES:
+        if self._buffered >= self.block_samples:
             self._filled.set()
 
     def _cut_block(self) -> Pcm16:
-        block = np.zeros(BLOCK_SAMPLES, np.int16)
+        block = np.zeros(self.block_samples, np.int16)
         filled = 0
-        while self._blocks and filled < BLOCK_SAMPLES:
+        while self._blocks and filled < self.block_samples:
             head = self._blocks.popleft()
-            part = head[: BLOCK_SAMPLES - filled]
+            part = head[: self.block_samples - filled]
             block[filled : filled + len(part)] = part
             filled += len(part)
             if len(part) < len(head):
                 self._blocks.appendleft(head[len(part) :])
         self._buffered -= filled
         self._room.set()
-        if self._buffered < BLOCK_SAMPLES and not self._is_read_to_end:
+        if self._buffered < self.block_samples and not self._is_read_to_end:
             self._filled.clear()
         if self._is_started and self._is_read_to_end and not self._buffered:
             self.ended.set()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from realtime_core.audio import AudioFrame, AudioSink
 from realtime_core.resample import StreamingResampler
-from realtime_transports.webrtc.media.outgoing import as_audio_error
+from realtime_transports.audio.outgoing import as_audio_error
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioTap
@@ -20,7 +20,8 @@ __all__ = ["IncomingAudio"]
 log = logging.getLogger(__name__)
 
 MAX_BUFFERED_S = 2.0
-"""What a sink may be behind before the oldest audio is dropped and counted."""
+"""What a sink may be behind, unless said otherwise, before the oldest audio is dropped and
+counted."""
 
 
 class IncomingAudio:
@@ -32,6 +33,7 @@ class IncomingAudio:
         *,
         tap: AudioTap | None = None,
         on_error: Callable[[Exception], None],
+        max_buffered_s: float = MAX_BUFFERED_S,
     ) -> None:
         """Take an open sink.
 
@@ -39,7 +41,9 @@ class IncomingAudio:
             sink: None drains the audio.
             tap: Sees each frame as it goes to the sink.
             on_error: Gets what sink or tap raises, once each; they are not used from then on.
+            max_buffered_s: How far behind the sink may be.
         """
+        self._max_buffered_s = max_buffered_s
         self._sink = sink
         self._tap = tap
         self._on_error = on_error
@@ -63,7 +67,7 @@ class IncomingAudio:
             return
         self._frames.append(frame)
         self._buffered_s += frame.duration_s
-        while self._buffered_s > MAX_BUFFERED_S:
+        while self._buffered_s > self._max_buffered_s:
             self.dropped_s += self._forget_oldest()
         self._idle.clear()
         self._arrived.set()
@@ -82,8 +86,8 @@ class IncomingAudio:
 
     async def drain(self) -> None:
         """Wait until everything that came has been heard or stored."""
-        if self._sink is not None:
-            await self._idle.wait()
+        await self._idle.wait()
+        if self._sink is not None:  # it may have failed meanwhile
             await self._sink.drain()
 
     async def close(self) -> None:

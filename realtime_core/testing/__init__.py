@@ -1,0 +1,45 @@
+"""Tests of the contracts, for whoever writes a transport, source, sink or middleware.
+
+Importing it needs pytest; the coroutine tests need pytest-asyncio.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realtime_core.testing.harness import Capability, FarEnd, Manner, TransportHarness
+    from realtime_core.testing.middlewares import EventMiddlewareContract
+    from realtime_core.testing.sinks import AudioSinkContract
+    from realtime_core.testing.sources import AudioSourceContract
+    from realtime_core.testing.transport_contract import TransportContract
+
+__all__ = [
+    "AudioSinkContract",
+    "AudioSourceContract",
+    "Capability",
+    "EventMiddlewareContract",
+    "FarEnd",
+    "Manner",
+    "TransportContract",
+    "TransportHarness",
+]
+
+_HOMES = {
+    "AudioSinkContract": "sinks",
+    "AudioSourceContract": "sources",
+    "Capability": "harness",
+    "EventMiddlewareContract": "middlewares",
+    "FarEnd": "harness",
+    "Manner": "harness",
+    "TransportContract": "transport_contract",
+    "TransportHarness": "harness",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a suite when it is first asked for: the pytest plugin lives here and starts fast."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

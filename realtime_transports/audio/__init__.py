@@ -1,0 +1,1 @@
+"""Audio between sources, sinks and a link, whatever carries it."""

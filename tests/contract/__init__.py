@@ -1,0 +1,1 @@
+"""Our own transports, sources, sinks and middlewares against the suites that ship."""
