@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint types check clean
+.PHONY: demo test test-all lint types wheel-check check clean
 
 demo: $(STAMP)
 	@mkdir -p demo-output
@@ -23,6 +23,10 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+# The wheel and a stranger's plugin, in an environment of their own with no source tree near.
+wheel-check: $(STAMP)
+	BIN="$(abspath $(BIN))" PYTHON="$(PYTHON)" bash tests/wheel_check.sh
 
 check: lint types test
 

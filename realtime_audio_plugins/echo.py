@@ -39,8 +39,8 @@ _UNTOLD_AFTER_S = 5.0
 class EchoCancelledSource(AudioSource):
     """What another source hears, without the echo of what the agent says; mono, 48 kHz.
 
-    It is an `AudioTap` too, and must be given to the transport as both, so that it learns what is
-    played: ``OpenAIRealtimeWebRTC(source=source, tap=source)``. Use `join_taps` for several taps.
+    It is an `AudioTap` too; a transport whose source is a tap shows it all audio, so that it learns
+    what is played.
     The echo may come up to some 200 ms after the frame was handed to the speaker; until it has been
     heard for about a second, a part of it remains. What the user says meanwhile is kept.
     """

@@ -6,6 +6,7 @@ The form is that of ``sox -t raw -e signed -b 16 -L``, ``arecord -f S16_LE -t ra
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import deque
@@ -68,8 +69,8 @@ class PcmSource(AudioSource):
 
     @property
     def duration_s(self) -> float | None:
-        """How much came, in seconds, once the pipe has ended; None before."""
-        if self._end is None or not self._is_ended:
+        """How much came, in seconds, once it has been read to its end; None before."""
+        if self._end is None or not self._is_read_to_end:
             return None
         return self._position / self.rate_hz
 
@@ -92,7 +93,7 @@ class PcmSource(AudioSource):
         self._rest = b""
         self._position = 0
         self._dropped_samples = 0
-        self._is_ended = False
+        self._is_ended = self._is_read_to_end = False
         self._failure: AudioError | None = None
         self._arrived = Notifier()
         self._end = end
@@ -106,6 +107,8 @@ class PcmSource(AudioSource):
         """
         if self._end is None:
             raise UserError("the pipe is not open")
+        # A pipe that is always full cannot stop the loop; cancelled here, nothing is lost.
+        await asyncio.sleep(0)
         while self._end is not None:
             with self._changed:
                 if self._frames:
@@ -116,6 +119,7 @@ class PcmSource(AudioSource):
                 if self._is_ended:
                     if not self._position:
                         raise AudioError(f"{self._end.name} has no audio: not one sample came")
+                    self._is_read_to_end = True
                     return None
             await self._arrived.wait()
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioFrame, AudioTap
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["is_tap", "join_taps"]
 
 
-def is_tap(thing: object) -> bool:
+def is_tap(thing: object) -> TypeGuard[AudioTap]:
     """Whether it has what an `AudioTap` has: some sources are taps, too."""
     return callable(getattr(thing, "sent", None)) and callable(getattr(thing, "heard", None))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from realtime_core.cli.exit_codes import ExitCode, InputError
@@ -17,11 +17,10 @@ from realtime_core.cli.progress import Progress, make_progress
 from realtime_core.cli.streams import spec_for, uses_standard_stream
 from realtime_core.errors import AudioError, UserError
 from realtime_core.plugins import PluginManager
-from realtime_core.taps import is_tap, join_taps
 from realtime_core.turn import Turn, TurnResult, TurnTaking
 
 if TYPE_CHECKING:
-    from realtime_core.audio import AudioRecorder, AudioSink, AudioSource, AudioTap
+    from realtime_core.audio import AudioRecorder, AudioSink, AudioSource
     from realtime_core.transport import RealtimeTransportLayer
 
 __all__ = ["Endpoint", "RunOptions", "endpoint_for", "run_file"]
@@ -206,7 +205,7 @@ class _Conversation:
         transport = self.plugins.factory("transport", "webrtc")(
             source=self.source,
             sink=self.sink,
-            tap=self.progress.watch(join_taps(self.recorder, self._listening_source())),
+            tap=self.progress.watch(self.recorder),
             model=self.options.model,
             base_url=self.endpoint.url,
             loopback=self.endpoint.is_loopback,
@@ -229,10 +228,6 @@ class _Conversation:
             raise
         self.outcome.is_complete = True
         return self._report(transport, result)
-
-    def _listening_source(self) -> AudioTap | None:
-        """The source, where it wants to know what is heard: to cancel the echo."""
-        return cast("AudioTap", self.source) if is_tap(self.source) else None
 
     def _report(self, transport: RealtimeTransportLayer, result: TurnResult) -> dict[str, Any]:
         phases = getattr(transport, "connect_phases", ())

@@ -19,7 +19,8 @@ FRAME_SAMPLES = RATE_HZ // 50
 def loud(duration_s: float) -> Pcm16:
     """A tone of 440 Hz that cannot be taken for silence; int16, 24 kHz."""
     time_s = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
-    return np.rint(10_000 * np.sin(2 * np.pi * 440 * time_s)).astype(np.int16)
+    samples: Pcm16 = np.rint(10_000 * np.sin(2 * np.pi * 440 * time_s)).astype(np.int16)
+    return samples
 
 
 def level(samples: Pcm16) -> int:
@@ -48,6 +49,11 @@ class Samples(AudioSource):
         block = self._samples[first : first + FRAME_SAMPLES]
         self._position += len(block)
         return frame_from_mono(block, RATE_HZ, first) if len(block) else None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it was read to its end."""
+        return self._position >= len(self._samples)
 
     async def close(self) -> None:
         """Note it."""

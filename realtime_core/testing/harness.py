@@ -6,7 +6,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from realtime_core.audio import Pcm16
@@ -82,7 +82,7 @@ class FarEnd(ABC):
 class TransportHarness(ABC):
     """Tells the suite how to make a transport and how to meet it."""
 
-    lacks: Mapping[Capability, str] = {}
+    lacks: ClassVar[Mapping[Capability, str]] = {}
     """What the transport cannot do, and why. The tests for it are skipped, with the reason."""
 
     deadline_s: float = 20.0

@@ -125,10 +125,13 @@ class EventMiddlewareContract:
     def test_errors_are_taken_at_any_time(self, case: MiddlewareCase) -> None:
         middleware = case.make()
         errors = [ConnectionLostError("gone"), PluginError("broken", plugin="x"), ValueError()]
-        for step in (lambda: None, lambda: middleware.link_opened(MODEL), middleware.link_closed):
-            step()
-            for error in errors:
+        steps = [_open(middleware), middleware.link_closed]
+        for step in steps:
+            for error in errors:  # before, while and after there is a link
                 middleware.error_reported(error)
+            step()
+        for error in errors:
+            middleware.error_reported(error)
 
     def test_it_is_quiet(self, case: MiddlewareCase) -> None:
         out, err = io.StringIO(), io.StringIO()

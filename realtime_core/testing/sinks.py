@@ -95,7 +95,7 @@ class AudioSinkContract:
                 await sink.write(frame)
             heard = sink.played_samples
             require(
-                sink.clear() is None,  # type: ignore[func-returns-value]
+                sink.clear() is None,
                 "clear() is a plain function: it drops now, and nobody waits",
                 seen="it returned something",
                 see=AudioSink.clear,

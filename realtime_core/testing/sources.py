@@ -175,8 +175,7 @@ class AudioSourceContract:
             await source.open()
             second = await source.read()
             require(
-                first is not None
-                and (second is None or second.first_sample >= len(first.samples)),
+                first is not None and (second is None or second.first_sample >= len(first.samples)),
                 "opening twice is fine, and does not begin again",
                 seen=second,
                 see=AudioSource.open,

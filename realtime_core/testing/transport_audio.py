@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from realtime_core.audio import AudioSink, AudioSource
 from realtime_core.errors import AudioError
@@ -42,13 +43,19 @@ class AudioContract(Suite):
         async with Trial(harness, source=source) as trial:
             await trial.connect()
             await trial.transport.wait_source_ended()
+            require(
+                source.is_read,
+                "wait_source_ended() returns when the source has ended, and not before",
+                seen="it returned while there was more to read",
+                see=RealtimeTransportLayer.wait_source_ended,
+            )
             enough = round(SHARE * 0.5 * RATE_HZ)
             await trial.far_end.wait_until(
                 lambda: int((abs(trial.far_end.heard.astype("i4")) > QUIET).sum()) > 0.8 * enough
             )
             require(
                 level(trial.far_end.heard) > LOUD,
-                "wait_source_ended() returns when the source's audio has left",
+                "the source's audio comes to the server",
                 seen=f"{len(trial.far_end.heard)} samples, level {level(trial.far_end.heard)}",
                 see=RealtimeTransportLayer.wait_source_ended,
             )
@@ -77,7 +84,9 @@ class AudioContract(Suite):
 
     async def test_mute_holds_for_later_connections_too(self, harness: TransportHarness) -> None:
         needs(harness, Capability.MUTE)
-        options = {"source": Samples(loud(0.1))} if harness.can(Capability.SOURCE) else {}
+        options: dict[str, Any] = (
+            {"source": Samples(loud(0.1))} if harness.can(Capability.SOURCE) else {}
+        )
         async with Trial(harness, **options) as trial:
             seen = [trial.transport.muted]
             for muted in (True, False, True):

@@ -17,6 +17,9 @@ from realtime_core.transport import RealtimeTransportLayer
 __all__ = ["ClosingContract"]
 
 CLOSE = RealtimeTransportLayer.close
+LATE_TURNS = 30
+"""Of the event loop, in which what comes too late would come."""
+
 WAITING = ("drain", "wait_source_ended", "wait_heard")
 
 
@@ -128,6 +131,9 @@ class ClosingContract(Suite):
             await trial.connect()
             trial.send(*trial.script.spoken("resp_1", "item_1", "Hello"))
             await trial.wait_for("disconnected")
+            await trial.transport.wait_closed()
+            for _ in range(LATE_TURNS):
+                await asyncio.sleep(0)
             require(
                 trial.names.count("disconnected") == 1 and "turn_done" not in trial.names,
                 "after a listener has closed, the end is told once and nothing else is",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from types import TracebackType
 from typing import Any
-
 
 from realtime_core.errors import ConnectError, TransportError
 from realtime_core.testing.demand import broken, require
@@ -275,7 +275,12 @@ class expected:  # noqa: N801 - used like pytest.raises
     def __enter__(self) -> None:
         """Nothing."""
 
-    def __exit__(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> bool:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
         if exc is not None and not isinstance(exc, Exception):
             return False
         require(
@@ -291,9 +296,9 @@ async def failing_connect(trial: Trial, **options: Any) -> Exception:
     """What `connect` raises."""
     try:
         await trial.connect(**options)
-    except Exception as exc:
+    except Exception as exc:  # the transport may raise anything; that is what is looked at
         return exc
-    broken("connect() raises when no connection came about", seen="it returned", see=CONNECT)
+    return broken("connect() raises when no connection came about", seen="it returned", see=CONNECT)
 
 
 def check_nothing_came_about(trial: Trial, error: Exception) -> None:

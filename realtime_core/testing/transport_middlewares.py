@@ -73,6 +73,7 @@ class MiddlewareUseContract(Suite):
         class Changing(EventMiddleware):
             def outgoing(self, event: dict[str, Any]) -> Passed:
                 event["changed"] = "on its way out"
+                event.get("deep", {"list": []})["list"].append("changed")
                 return event
 
             def incoming(self, event: dict[str, Any]) -> Passed:

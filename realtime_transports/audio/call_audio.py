@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from realtime_core.events import AudioEvent
 from realtime_core.plugins import default_plugins
 from realtime_core.resample import StreamingResampler
+from realtime_core.taps import is_tap, join_taps
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioFrame, AudioSink, AudioSource, AudioTap
@@ -75,7 +76,8 @@ class CallAudio(Generic[MediaT]):
         self.media = self._settings.make_media_path(
             source=source,
             sink=sink,
-            tap=self._settings.tap,
+            # An echo canceller is a source that has to hear what is played.
+            tap=join_taps(self._settings.tap, source if is_tap(source) else None),
             on_frame=on_frame,
             on_error=on_error,
         )

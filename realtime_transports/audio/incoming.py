@@ -50,8 +50,10 @@ class IncomingAudio:
         self._frames: deque[AudioFrame] = deque()
         self._buffered_s = 0.0
         self._arrived = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._progressed = asyncio.Event()
+        self._taken = 0
+        self._finished = 0
+        """Frames taken so far, and how many of them were written or dropped."""
         self._resampler: StreamingResampler | None = None
         self._writer: asyncio.Task[None] | None = None
         self.received_s = 0.0
@@ -66,10 +68,10 @@ class IncomingAudio:
         if self._sink is None:
             return
         self._frames.append(frame)
+        self._taken += 1
         self._buffered_s += frame.duration_s
         while self._buffered_s > self._max_buffered_s:
             self.dropped_s += self._forget_oldest()
-        self._idle.clear()
         self._arrived.set()
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
@@ -85,8 +87,11 @@ class IncomingAudio:
                 self._give_up(exc)
 
     async def drain(self) -> None:
-        """Wait until everything that came has been heard or stored."""
-        await self._idle.wait()
+        """Wait until everything that came before this call has been heard or stored."""
+        until = self._taken
+        while self._finished < until:
+            self._progressed.clear()
+            await self._progressed.wait()
         if self._sink is not None:  # it may have failed meanwhile
             await self._sink.drain()
 
@@ -99,7 +104,12 @@ class IncomingAudio:
     def _forget_oldest(self) -> float:
         duration = self._frames.popleft().duration_s
         self._buffered_s = max(0.0, self._buffered_s - duration)
+        self._finish_one()
         return duration
+
+    def _finish_one(self) -> None:
+        self._finished += 1
+        self._progressed.set()
 
     async def _write_all(self) -> None:
         while True:
@@ -107,7 +117,7 @@ class IncomingAudio:
                 frame = self._frames.popleft()
                 self._buffered_s = max(0.0, self._buffered_s - frame.duration_s)
                 await self._write(frame)
-            self._idle.set()
+                self._finish_one()
             self._arrived.clear()
             await self._arrived.wait()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.errors import ConnectionLostError, TransportError
+from realtime_transports.local_server.responders import Responder
 from realtime_transports.local_server.session import Session
 from realtime_transports.openai import wire
 from realtime_transports.openai.server_protocol import Link, ServerProtocol
@@ -17,7 +18,6 @@ from realtime_transports.openai.server_session import SessionConfig
 
 if TYPE_CHECKING:
     from realtime_core.audio import Pcm16
-    from realtime_transports.local_server.responders import Responder
     from realtime_transports.memory.link import MemoryLink
 
 __all__ = ["MemoryServer", "RespondingServer"]
@@ -124,18 +124,19 @@ class RespondingServer(MemoryServer):
 
     def __init__(
         self,
-        responder: Responder,
+        responder: Responder | Callable[[], Responder],
         *,
         wait_heard: Callable[[], Any] | None = None,
     ) -> None:
         """Set the responder.
 
         Args:
-            responder: Answers.
+            responder: Answers; or what makes one for each connection, which is closed with it.
             wait_heard: Waits until the client's sink is not far behind; None does not wait.
         """
         super().__init__()
-        self._responder = responder
+        self._given = responder
+        self._owned: Responder | None = None
         self._wait_heard = wait_heard
         self._session: Session | None = None
         self._ids: Counter[str] = Counter()
@@ -145,7 +146,11 @@ class RespondingServer(MemoryServer):
         super().begin(link)
         config = SessionConfig(self._make_id("sess"), audio_formats=AUDIO_FORMATS)
         protocol = ServerProtocol(Link.WEBSOCKET, config, make_id=self._make_id)
-        self._session = Session(protocol, self._responder, self)
+        if isinstance(self._given, Responder):
+            responder = self._given
+        else:
+            responder = self._owned = self._given()
+        self._session = Session(protocol, responder, self)
         self._session.start()
 
     def receive(self, event: dict[str, Any]) -> None:
@@ -156,9 +161,12 @@ class RespondingServer(MemoryServer):
     async def end(self) -> None:
         """Stop answering."""
         session, self._session = self._session, None
+        responder, self._owned = self._owned, None
         await super().end()
         if session is not None:
             await session.close()
+        if responder is not None:
+            await responder.close()
 
     # The session's link
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.errors import ConnectError, ConnectStage, TransportError, UserError
@@ -12,6 +13,7 @@ from realtime_core.plugins import default_plugins
 from realtime_core.transport import ApiKey, ConnectionState, ConnectionStatus
 from realtime_transports.connecting import ConnectTimeouts, Stages
 from realtime_transports.local_server.responders import Responder
+from realtime_transports.memory.attempt import Attempt, rejected_config, silence_s_after
 from realtime_transports.memory.audio import AudioSettings, ConnectionAudio
 from realtime_transports.memory.link import LinkEvents, MemoryLink
 from realtime_transports.memory.script import ScriptedAnswer, ScriptedResponder
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIRealtimeMemory"]
 
 CLOSED_BEFORE_SETUP = "the memory connection was closed before setup completed"
-
-MARGIN_S = 0.3
-"""More silence than the server's turn detection asks for."""
 
 
 class OpenAIRealtimeMemory(OpenAIRealtimeBase):
@@ -85,10 +84,8 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         """
         protocol = WebSocketProtocol(model=model)
         super().__init__(api_key=api_key, middlewares=middlewares, protocol=protocol)
-        self._plugins = plugins
-        self._owned_responder: Responder | None = None
         self.server = server or RespondingServer(
-            self._make_responder(responder), wait_heard=self._wait_sink_room
+            _responder(responder, plugins), wait_heard=self._wait_sink_room
         )
         """The far end; what it got is in its `events`."""
         self._audio_settings = AudioSettings(source, sink, self._middlewares.with_tap(tap), plugins)
@@ -97,19 +94,9 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         self._muted = False
         self._link: MemoryLink | None = None
         self._audio: ConnectionAudio | None = None
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._part: PlayingAudio | None = None
         self._closing: set[asyncio.Task[Any]] = set()
-
-    def _make_responder(self, given: str | Responder | Iterable[ScriptedAnswer]) -> Responder:
-        if isinstance(given, Responder):
-            return given
-        if not isinstance(given, str):
-            return ScriptedResponder(given)
-        name, _, argument = given.partition(":")
-        made: Responder = (self._plugins or default_plugins()).factory("responder", name)(argument)
-        self._owned_responder = made
-        return made
 
     # What it is
 
@@ -160,7 +147,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         if self._attempt is not None:
             await asyncio.shield(self._attempt.outcome)
             return
-        attempt = self._attempt = _Attempt(initial_session_config or {}, self.current_model)
+        attempt = self._attempt = Attempt(initial_session_config or {}, self.current_model)
         if model is not None:
             self.current_model = model
         attempt.task = asyncio.get_running_loop().create_task(self._run_attempt(attempt))
@@ -171,14 +158,14 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
                 self.close()
             raise
 
-    async def _run_attempt(self, attempt: _Attempt) -> None:
+    async def _run_attempt(self, attempt: Attempt) -> None:
         try:
             await self._connect_by_stages(attempt, Stages(self._timeouts))
         except Exception as exc:  # source, sink and server may be foreign code
             if self._attempt is attempt:
                 self._fail(exc)
 
-    async def _connect_by_stages(self, attempt: _Attempt, stages: Stages) -> None:
+    async def _connect_by_stages(self, attempt: Attempt, stages: Stages) -> None:
         self._status = "connecting"
         self.emit("connection_change", self._status)
         if self._attempt is not attempt:  # a listener has closed the transport
@@ -200,7 +187,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
             self._open_link(attempt)
             await attempt.confirmed.wait()
 
-    def _open_link(self, attempt: _Attempt) -> None:
+    def _open_link(self, attempt: Attempt) -> None:
         link = self._link = MemoryLink(
             LinkEvents(
                 on_client_message=self.server.take,
@@ -233,9 +220,9 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
                 self._audio.incoming.begin_part()
         self._flush_received()
         if self._attempt is not None and event["type"] == "error":
-            self._fail(_rejected_config(event))
+            self._fail(rejected_config(event))
 
-    def _confirm(self, attempt: _Attempt, session: object) -> None:
+    def _confirm(self, attempt: Attempt, session: object) -> None:
         """The server has the configuration: audio may flow, and the program may send."""
         link = self._link
         self._attempt = None
@@ -245,7 +232,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         if self._link is link:  # unless a listener has closed it
             self.emit("connected")
         if self._link is link and self._audio is not None:
-            self._audio.outgoing.start(silence_s=_silence_s(session))
+            self._audio.outgoing.start(silence_s=silence_s_after(session))
         if not attempt.outcome.done():
             attempt.outcome.set_result(None)
 
@@ -348,7 +335,12 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
     async def _unless_disconnected(self, awaitable: Any) -> None:
         """Wait for something, but not beyond the connection."""
         gone = asyncio.get_running_loop().create_future()
-        told = self.once("disconnected", lambda: gone.done() or gone.set_result(None))
+
+        def on_disconnected() -> None:
+            if not gone.done():
+                gone.set_result(None)
+
+        self.once("disconnected", on_disconnected)
         waiting = asyncio.ensure_future(awaitable)
         try:
             await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -356,7 +348,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
                 raise TransportError("the connection ended while waiting for audio")
             waiting.result()
         finally:
-            self.off("disconnected", told)
+            self.off("disconnected", on_disconnected)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 
@@ -413,36 +405,12 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         task.add_done_callback(self._closing.discard)
 
 
-class _Attempt:
-    """An attempt to connect; whoever calls `connect` meanwhile waits for its outcome."""
-
-    def __init__(self, session_config: Mapping[str, Any], model_before: str) -> None:
-        self.session_config = session_config
-        self.model_before = model_before
-        self.task: asyncio.Task[None] | None = None
-        self.is_configuring = False
-        """Whether the configuration has been sent."""
-        self.confirmed = asyncio.Event()
-        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Those who wait may all have been cancelled; then nobody asks for the exception.
-        self.outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-def _rejected_config(event: Mapping[str, Any]) -> ConnectError:
-    error = event.get("error")
-    message = error.get("message") if isinstance(error, Mapping) else None
-    return ConnectError(
-        ConnectStage.SESSION,
-        f"the server refused the session's configuration: {message or 'no reason given'}",
-        provider_message=message if isinstance(message, str) else None,
-    )
-
-
-def _silence_s(session: object) -> float:
-    """How much silence makes the server's turn detection find the end of a turn."""
-    for name in ("audio", "input", "turn_detection"):
-        session = session.get(name) if isinstance(session, Mapping) else None
-    if not isinstance(session, Mapping):
-        return 0.0
-    silence_ms = session.get("silence_duration_ms")
-    return (silence_ms if isinstance(silence_ms, int | float) else 500) / 1000 + MARGIN_S
+def _responder(
+    given: str | Responder | Iterable[ScriptedAnswer], plugins: PluginManager | None
+) -> Responder | Callable[[], Responder]:
+    if isinstance(given, Responder):
+        return given
+    if not isinstance(given, str):
+        return ScriptedResponder(given)
+    name, _, argument = given.partition(":")
+    return partial((plugins or default_plugins()).factory("responder", name), argument)

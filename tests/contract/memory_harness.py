@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class PlayedServer(MemoryServer, FarEnd):
 class MemoryHarness(TransportHarness):
     """One server object plays all the far ends of a test, one after the other."""
 
-    lacks = {Capability.KEYS: "there is nobody to show a key to"}
+    lacks: ClassVar = {Capability.KEYS: "there is nobody to show a key to"}
 
     def __init__(
         self,

@@ -19,11 +19,11 @@ from realtime_core.testing.sinks import SinkCase
 from realtime_core.testing.sources import SourceCase
 from realtime_transports.memory import OpenAIRealtimeMemory, audio
 from tests.contract.memory_harness import MemoryHarness
-from tests.contract.mutants import connecting, middlewares, sinks, sources, using
-from tests.contract.mutants.registry import Mutant
+from tests.contract.mutants import connecting, middlewares, sinks, sources, using, with_others
+from tests.contract.mutants.registry import Mutant, end_left_threads
 from tests.contract.runner import failures
 
-TRANSPORTS = [*connecting.MUTANTS.all, *using.MUTANTS.all]
+TRANSPORTS = [*connecting.MUTANTS.all, *using.MUTANTS.all, *with_others.MUTANTS.all]
 
 ABOUT_KEYS = {
     "test_a_key_may_come_from_a_function_or_coroutine_function",
@@ -38,7 +38,8 @@ QUICK_S = 0.5
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(audio, "CLOSE_DEADLINE_S", 0.05)
-    return
+    yield
+    end_left_threads()
 
 
 def parametrized(mutants: list[Mutant]) -> Any:

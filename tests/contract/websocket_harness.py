@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from aiohttp import web
@@ -108,7 +108,7 @@ class PlayedSocket(FarEnd):
 
 
 class WebSocketHarness(TransportHarness):
-    lacks = {Capability.CONFIRMATION: AS_AGENTS_JS, Capability.JOINING: AS_AGENTS_JS}
+    lacks: ClassVar = {Capability.CONFIRMATION: AS_AGENTS_JS, Capability.JOINING: AS_AGENTS_JS}
 
     def make(self, **options: Any) -> OpenAIRealtimeWebSocket:
         return OpenAIRealtimeWebSocket(**{"api_key": "sk-contract", **options})

@@ -23,7 +23,18 @@ PACKAGES = {
 
 WEBRTC_LIBRARIES = {"aioice", "aiortc", "av"}
 
-HEAVY = {"aiohttp", "aioice", "aiortc", "av", "rich", "sounddevice", "soundfile", "soxr", "typer"}
+HEAVY = {
+    "aiohttp",
+    "aioice",
+    "aiortc",
+    "av",
+    "livekit",
+    "rich",
+    "sounddevice",
+    "soundfile",
+    "soxr",
+    "typer",
+}
 """Libraries that are imported when they are used."""
 
 IMPURE = {

@@ -32,7 +32,8 @@ def public_parts(cls: type) -> list[tuple[str, object]]:
     return [
         (name, part)
         for name, part in vars(cls).items()
-        if not name.startswith("_") and (inspect.isfunction(part) or isinstance(part, kinds))
+        if not name.startswith(("_", "test_"))
+        and (inspect.isfunction(part) or isinstance(part, kinds))
     ]
 
 

@@ -245,8 +245,8 @@ class GoesOnAfterClose(OpenAIRealtimeMemory):
 @caught_by("a_coroutine_listener_may_close_and_wait")
 class WaitsForItself(OpenAIRealtimeMemory):
     async def wait_closed(self) -> None:
-        while self._listener_tasks:
-            await asyncio.sleep(0)
+        if self._listener_tasks:
+            await asyncio.wait(self._listener_tasks)
 
 
 @caught_by("async_with_closes_and_waits")

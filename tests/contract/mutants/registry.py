@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 BrokenT = TypeVar("BrokenT")
+
+
+_left: list[tuple[threading.Event, threading.Thread]] = []
+
+
+def leave_a_thread() -> None:
+    """Start a thread that goes on until `end_left_threads`."""
+    ending = threading.Event()
+    thread = threading.Thread(target=ending.wait, name="left", daemon=True)
+    thread.start()
+    _left.append((ending, thread))
+
+
+def end_left_threads() -> None:
+    """Clean up behind the broken."""
+    while _left:
+        ending, thread = _left.pop()
+        ending.set()
+        thread.join()
 
 
 class Mutant(NamedTuple):

@@ -127,8 +127,8 @@ class TakesAnyRate(Good):
 @caught_by("draining_what_is_empty_ends")
 class DrainsForEver(Good):
     async def drain(self) -> None:
-        while not len(self.samples):
-            await asyncio.sleep(0.01)
+        if not len(self.samples):
+            await asyncio.Event().wait()
 
 
 @caught_by("opening_twice_is_fine")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import numpy as np
 
 from realtime_core.audio import AudioFrame, AudioSource, frame_from_mono
 from realtime_core.errors import AudioError, UserError
-from tests.contract.mutants.registry import Mutants
+from tests.contract.mutants.registry import Mutants, leave_a_thread
 
 MUTANTS = Mutants()
 caught_by = MUTANTS.caught_by
@@ -150,8 +149,7 @@ class ClosesOnce(Good):
 class LeavesAThread(Good):
     async def open(self) -> None:
         await super().open()
-        self.ended = threading.Event()
-        threading.Thread(target=self.ended.wait, args=[3.0], name="left", daemon=True).start()
+        leave_a_thread()
 
 
 @caught_by("reading_what_is_not_open_is_no_surprise")
@@ -171,5 +169,3 @@ class RaisesWhatItGot(Good):
 @caught_by("what_cannot_be_opened_raises_audio_error")
 class OpensAnything(Good):
     """There is nothing that it cannot open."""
-
-
