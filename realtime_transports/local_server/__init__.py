@@ -3,6 +3,7 @@
 from realtime_transports.local_server.responders import (
     AnswerPiece,
     AudioPiece,
+    CallPiece,
     ParrotResponder,
     Responder,
     TextPiece,
@@ -13,6 +14,7 @@ from realtime_transports.local_server.server import LocalRealtimeServer
 __all__ = [
     "AnswerPiece",
     "AudioPiece",
+    "CallPiece",
     "LocalRealtimeServer",
     "ParrotResponder",
     "Responder",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnswerPiece",
     "AudioPiece",
+    "CallPiece",
     "ParrotResponder",
     "Responder",
     "TextPiece",
@@ -48,7 +49,16 @@ class AudioPiece:
     """int16, mono, 24 kHz; at most a second, so that it can be cut off in time."""
 
 
-AnswerPiece: TypeAlias = TextPiece | AudioPiece
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """A call of one of the client's functions. Its output comes as another turn."""
+
+    name: str
+    arguments: str = "{}"
+    """JSON."""
+
+
+AnswerPiece: TypeAlias = TextPiece | AudioPiece | CallPiece
 
 
 class Responder(ABC):

@@ -9,7 +9,14 @@ import logging
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from realtime_core.errors import TransportError
-from realtime_transports.local_server.responders import AudioPiece, Responder, TextPiece, Turn
+from realtime_transports.local_server.responders import (
+    AnswerPiece,
+    AudioPiece,
+    CallPiece,
+    Responder,
+    TextPiece,
+    Turn,
+)
 from realtime_transports.openai.server_outputs import (
     CancelResponse,
     ClearPlayback,
@@ -158,12 +165,14 @@ class Session:
         self._answers.pop(response_id, None)
         self._drain()
 
-    def _say(self, response_id: str, piece: TextPiece | AudioPiece) -> None:
+    def _say(self, response_id: str, piece: AnswerPiece) -> None:
         match piece:
             case TextPiece(text):
                 self._protocol.answer_text(response_id, text)
             case AudioPiece(samples):
                 self._protocol.answer_audio(response_id, samples)
+            case CallPiece(name, arguments):
+                self._protocol.answer_call(response_id, name, arguments)
             case _:
                 assert_never(piece)
         self._drain()

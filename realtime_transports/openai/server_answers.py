@@ -104,6 +104,12 @@ class Answers:
             self._playback.queue(response_id, item_id, response.CONTENT_INDEX, len(samples))
             self._outbox.put(PlayAudio(samples))
 
+    def add_call(self, response_id: str, name: str, arguments: str) -> None:
+        """The responder calls a function; ignored when nobody wants that any more."""
+        response = self._active.get(response_id)
+        if response is not None:
+            response.add_call(name, arguments)
+
     def finish(
         self, response_id: str, status: str, now_s: float, details: JsonObject | None = None
     ) -> None:

@@ -151,6 +151,10 @@ class ServerProtocol:
         """The responder says this next: int16, mono, 24 kHz."""
         self._answers.add_audio(response_id, samples)
 
+    def answer_call(self, response_id: str, name: str, arguments: str) -> None:
+        """The responder calls a function of the client's; the arguments are JSON."""
+        self._answers.add_call(response_id, name, arguments)
+
     def answer_done(self, response_id: str, now_s: float) -> None:
         """The responder has said everything."""
         self._answers.finish(response_id, "completed", now_s)

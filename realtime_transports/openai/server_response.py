@@ -38,18 +38,18 @@ class ResponsePlan:
 
 @dataclass
 class _Answer:
-    """The item that the response makes."""
+    """The message that the response makes."""
 
     stored: StoredItem
     previous_item_id: str | None
+    output_index: int
     text: list[str] = field(default_factory=list)
     audio: list[Pcm16] = field(default_factory=list)
 
 
 class ActiveResponse:
-    """A response that is not done yet. Everything it says is one message of one part."""
+    """A response that is not done yet. All it says is one message of one part; calls are apart."""
 
-    OUTPUT_INDEX = 0
     CONTENT_INDEX = 0
 
     def __init__(
@@ -73,6 +73,7 @@ class ActiveResponse:
         self._conversation = conversation
         self._sends_audio = sends_audio
         self._answer: _Answer | None = None
+        self._output: list[StoredItem] = []
         outbox.send("response.created", response=self._describe("in_progress"))
 
     @property
@@ -111,6 +112,36 @@ class ActiveResponse:
                 self._send_part("response.output_audio.delta", answer, delta=delta)
         return answer.stored.id
 
+    def add_call(self, name: str, arguments: str) -> None:
+        """The answer calls a function.
+
+        Args:
+            name: The function's.
+            arguments: JSON.
+        """
+        call: JsonObject = {
+            "id": self._outbox.make_id("item"),
+            "object": "realtime.item",
+            "type": "function_call",
+            "status": "in_progress",
+            "name": name,
+            "call_id": self._outbox.make_id("call"),
+            "arguments": "",
+        }
+        stored = StoredItem(call)
+        index, previous = self._begin_item(stored)
+        call_told = {"item_id": call["id"], "call_id": call["call_id"]}
+        self._send("response.function_call_arguments.delta", index, delta=arguments, **call_told)
+        self._send(
+            "response.function_call_arguments.done",
+            index,
+            name=name,
+            arguments=arguments,
+            **call_told,
+        )
+        call.update(status="completed", arguments=arguments)
+        self._finish_item(stored, index, previous)
+
     def finish(self, status: str, details: JsonObject | None = None) -> None:
         """Tell the client that the response is done.
 
@@ -124,9 +155,8 @@ class ActiveResponse:
             )
         response = self._describe(status)
         response["status_details"] = {"type": status, **(details or {})}
-        answers = [self._answer.stored] if self._answer else []
-        response["output"] = [stored.to_dict() for stored in answers]
-        response["usage"] = usage_of(self.plan.context, answers)
+        response["output"] = [stored.to_dict() for stored in self._output]
+        response["usage"] = usage_of(self.plan.context, self._output)
         self._outbox.send("response.done", response=response)
 
     def _describe(self, status: str) -> JsonObject:
@@ -157,16 +187,30 @@ class ActiveResponse:
                     "content": [],
                 }
             )
-            self._send("response.output_item.added", item=stored.to_dict())
-            previous = None
-            if self.is_in_conversation:
-                previous = self._conversation.insert(stored)
-                self._outbox.send(
-                    "conversation.item.added", previous_item_id=previous, item=stored.to_dict()
-                )
-            self._answer = _Answer(stored, previous)
+            index, previous = self._begin_item(stored)
+            self._answer = _Answer(stored, previous, index)
             self._send_part("response.content_part.added", self._answer, part=self._part(""))
         return self._answer
+
+    def _begin_item(self, stored: StoredItem) -> tuple[int, str | None]:
+        """Its place in the output, and what is before it in the conversation."""
+        index = len(self._output)
+        self._output.append(stored)
+        self._send("response.output_item.added", index, item=stored.to_dict())
+        if not self.is_in_conversation:
+            return index, None
+        previous = self._conversation.insert(stored)
+        self._outbox.send(
+            "conversation.item.added", previous_item_id=previous, item=stored.to_dict()
+        )
+        return index, previous
+
+    def _finish_item(self, stored: StoredItem, index: int, previous: str | None) -> None:
+        self._send("response.output_item.done", index, item=stored.to_dict())
+        if self.is_in_conversation:
+            self._outbox.send(
+                "conversation.item.done", previous_item_id=previous, item=stored.to_dict()
+            )
 
     def _finish_answer(self, answer: _Answer, status: str) -> None:
         text = "".join(answer.text)
@@ -183,13 +227,7 @@ class ActiveResponse:
             self._send_part("response.output_text.done", answer, text=text)
         stored.item["status"] = status
         self._send_part("response.content_part.done", answer, part=self._part(text))
-        self._send("response.output_item.done", item=stored.to_dict())
-        if self.is_in_conversation:
-            self._outbox.send(
-                "conversation.item.done",
-                previous_item_id=answer.previous_item_id,
-                item=stored.to_dict(),
-            )
+        self._finish_item(stored, answer.output_index, answer.previous_item_id)
 
     def _part(self, text: str) -> JsonObject:
         # Content parts are named otherwise than the content of items is.
@@ -197,12 +235,13 @@ class ActiveResponse:
             return {"type": "audio", "transcript": text}
         return {"type": "text", "text": text}
 
-    def _send(self, event_type: str, **fields: Any) -> None:
-        self._outbox.send(event_type, response_id=self.id, output_index=self.OUTPUT_INDEX, **fields)
+    def _send(self, event_type: str, output_index: int, **fields: Any) -> None:
+        self._outbox.send(event_type, response_id=self.id, output_index=output_index, **fields)
 
     def _send_part(self, event_type: str, answer: _Answer, **fields: Any) -> None:
         self._send(
             event_type,
+            answer.output_index,
             item_id=answer.stored.id,
             content_index=self.CONTENT_INDEX,
             **fields,

@@ -40,7 +40,26 @@ OPENAI_HOST = "https://api.openai.com/"
 
 
 class OpenAIRealtimeBase(RealtimeTransportLayer):
-    """Base of the transports that speak the OpenAI Realtime protocol."""
+    """Base of the transports that speak the OpenAI Realtime protocol.
+
+    A subclass brings the link. It implements what is abstract here and in the contract (`connect`,
+    `close`, the state, the waits), and of the members that begin with an underscore it uses those
+    that have a docstring; they are the interface for subclasses and change like any public one.
+
+    * The link is ready: ``self._protocol.link_opened(config)``, then `_flush`, which writes the
+      configuration. The link is gone: ``self._protocol.link_closed()``.
+    * A message came: `_receive_message`. To see events as they pass, override `_receive_event`;
+      to play audio before listeners hear of it, override `_tell`.
+    * Whatever fails where nobody called: `_report`. Tasks that outlive `close`:
+      `_keep_until_closed`. Waits that end with the connection: `_until_disconnected`.
+
+    The protocol is `ClientProtocol` where audio has a track of its own, `WebSocketProtocol` where
+    it is in events. A link that carries messages both ways and no more needs no subclass: the
+    WebSocket transport's ``create_web_socket`` takes anything that behaves like a socket.
+    """
+
+    _protocol: ClientProtocol
+    """What decides. Call it, then `_flush`; `_perform` does both."""
 
     def __init__(
         self,
@@ -148,11 +167,14 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
 
     @abstractmethod
     def _check_can_send(self) -> None:
-        """Raise `TransportError` unless the program may send now."""
+        """Raise `TransportError` unless the program may send now.
+
+        The configuration that `_flush` writes while connecting does not pass here.
+        """
 
     @abstractmethod
     def _write(self, text: str) -> None:
-        """Put a message on the link, at once.
+        """Put a message on the link, or into its bounded queue, at once. Must not block.
 
         Raises:
             TransportError: The link does not take it.
@@ -161,6 +183,11 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
     # Where things leave
 
     def _perform(self, action: Callable[[], None]) -> None:
+        """Do something with the protocol for the program, and let out what comes of it.
+
+        Raises:
+            TransportError: The program cannot send now, or the link refused an event.
+        """
         self._check_can_send()
         try:
             action()
@@ -211,7 +238,10 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         return None
 
     def _receive_message(self, data: str | bytes) -> None:
-        """Take a message of the server. Never raises."""
+        """Take a message of the server, as it came; one that is no event is an `error`.
+
+        Never raises.
+        """
         try:
             event = wire.parse(data)
         except ProtocolError as exc:
@@ -237,12 +267,14 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         self._flush_received()
 
     def _flush_received(self) -> None:
+        """`_flush` where nobody called: what the link refuses comes as `error`."""
         try:
             self._flush()
         except Exception as exc:  # nobody called, so nobody but the listeners can be told
             self._report(exc)
 
     def _report(self, error: Exception) -> None:
+        """Tell an error that no call can raise: as `error`, and to the middlewares."""
         self.emit("error", ErrorEvent(error))
         self._middlewares.error_reported(error)
 
@@ -286,7 +318,10 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
     # Keys
 
     async def _resolve_api_key(self, api_key: ApiKey | None, endpoint: str) -> SecretStr:
-        """The key for an endpoint, as it was given; empty when there is none."""
+        """The key for an endpoint, as it was given; empty when there is none.
+
+        Check it with `check_api_key` before use.
+        """
         given: Any = self._api_key if api_key is None else api_key
         if given is None and endpoint.startswith(OPENAI_HOST):
             given = os.environ.get(API_KEY_VARIABLE)

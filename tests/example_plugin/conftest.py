@@ -1,4 +1,4 @@
-"""These tests are about the plugin as it is installed; where it is not, there is nothing to test."""
+"""These tests are about the plugin as it is installed; else there is nothing to test."""
 
 from importlib.metadata import entry_points
 

@@ -13,9 +13,15 @@ import pytest
 from realtime_audio_plugins import FileSource, NullSink, ToneSource
 from realtime_core.audio import AudioFrame
 from realtime_core.errors import ConnectError, ConnectStage, PluginError, UserError
-from realtime_core.events import TurnDone
+from realtime_core.events import FunctionCall, TurnDone
 from realtime_core.plugins import default_plugins
-from realtime_transports.local_server.responders import AudioPiece, Responder, TextPiece, Turn
+from realtime_transports.local_server.responders import (
+    AudioPiece,
+    CallPiece,
+    Responder,
+    TextPiece,
+    Turn,
+)
 from realtime_transports.memory import MemoryServer, OpenAIRealtimeMemory, ScriptedResponder
 
 QUESTION = Path(__file__).parents[1] / "data" / "mailbox_number.wav"
@@ -50,6 +56,40 @@ async def test_answers_are_given_as_scripted_and_then_the_response_fails() -> No
     assert texts == ["Hello!", "Good", "bye"]
     assert ends == ["completed", "completed", "failed"]
     assert [turn.text for turn in responder.turns] == ["And?"] * 3
+
+
+async def test_a_function_call_is_made_answered_and_answered_to() -> None:
+    responder = ScriptedResponder([[CallPiece("look_up", '{"q": 1}')], "It is 17."])
+    calls: list[FunctionCall] = []
+    async with OpenAIRealtimeMemory(responder=responder) as transport:
+        transport.on("function_call", calls.append)
+        transport.on("function_call", lambda c: transport.send_function_call_output(c, "17"))
+        transport.on("error", lambda event: calls.append(event.error))
+        await transport.connect()
+        transport.send_message("Look it up")
+        for _ in range(2):
+            await transport.wait_for("turn_done")
+        history = transport.history
+    assert [(call.name, call.arguments) for call in calls] == [("look_up", '{"q": 1}')]
+    assert [turn.text for turn in responder.turns] == ["Look it up", "17"]
+    assert [item.type for item in history] == ["message", "function_call", "message"]
+    assert getattr(history[1], "output", None) == "17"
+
+
+async def test_a_call_beside_words_has_its_own_place_in_the_output() -> None:
+    answer = [TextPiece("One moment"), CallPiece("look_up"), TextPiece(", please")]
+    async with OpenAIRealtimeMemory(responder=[answer]) as transport:
+        await transport.connect()
+        transport.send_message("Look it up")
+        added: list[tuple[str, int]] = []
+        transport.on(
+            "response.output_item.added",
+            lambda event: added.append((event["item"]["type"], event["output_index"])),
+        )
+        (done,) = await transport.wait_for("turn_done")
+    assert added == [("message", 0), ("function_call", 1)]
+    assert [item["type"] for item in done.response.output] == ["message", "function_call"]
+    assert done.response.output[0]["content"][0]["transcript"] == "One moment, please"
 
 
 async def test_a_spoken_question_comes_back_from_the_parrot_without_a_clock() -> None:

@@ -15,10 +15,10 @@ MAX_LINE_BYTES = 32 * 1024 * 1024
 @asynccontextmanager
 async def listening(handle):
     """Serve lines; gives the URL. Whoever is still there at the end is cut off."""
-    tasks = set()
+    clients = {}
 
     async def serve(reader, writer):
-        tasks.add(asyncio.current_task())
+        clients[writer] = asyncio.current_task()
         try:
             await handle(reader, writer)
         except ConnectionError:
@@ -31,9 +31,9 @@ async def listening(handle):
         yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in clients:
+            writer.transport.abort()
+        await asyncio.gather(*clients.values())
 
 
 class PlayedGateway(FarEnd):

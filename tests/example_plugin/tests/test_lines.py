@@ -10,6 +10,8 @@ from gateway import PlayedGateway, gateway_to, listening
 from realtime_example.lines import make_lines
 from realtime_example.parts import PartsSink
 
+pytestmark = pytest.mark.usefixtures("realtime_leaks")
+
 LIKE_WEBSOCKET = "like the WebSocket transport, which it is but for the link"
 
 
