@@ -142,6 +142,8 @@ class Emitter:
 
         def take(emit: Emit) -> None:
             nonlocal is_over
+            if is_over:
+                return  # what has a gap must not look whole again
             if len(queue) >= EVENTS_BUFFER:
                 is_over = True
             else:

@@ -144,6 +144,10 @@ class PluginManager:
         made: ReplayEngine = self._make("engine", spec)
         return made
 
+    def responder(self, spec: str) -> Any:
+        """The local server's responder that a spec such as ``"parrot"`` names."""
+        return self._make("responder", spec)
+
     def _find(self, kind: str, name: str) -> tuple[str, Factory]:
         """The plugin that brings this name, and the factory."""
         self._load()
@@ -159,7 +163,7 @@ class PluginManager:
         name, argument = _name_and_rest(spec)
         owner, factory = self._find(kind, name)
         try:
-            return factory(argument)
+            made = factory(argument)
         except RealtimeError:
             raise
         except Exception as exc:  # a plugin is foreign code
@@ -167,6 +171,9 @@ class PluginManager:
                 f"plugin {owner} could not make the {kind} {spec!r}: {type(exc).__name__}: {exc}",
                 plugin=owner,
             ) from exc
+        if made is None:  # a forgotten `return`; elsewhere None means silence
+            raise PluginError(f"plugin {owner} made no {kind} of {spec!r} but None", plugin=owner)
+        return made
 
     def _hint(self, kind: str, name: str) -> str:
         known = self.names(kind)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from realtime_core.audio import Pcm16
 
-__all__ = ["StreamingResampler"]
+__all__ = ["RateConverter", "StreamingResampler"]
 
 
 class StreamingResampler:
@@ -99,3 +99,36 @@ def _open_stream(
 
 def _to_pcm16(samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Pcm16:
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+
+
+class RateConverter:
+    """Brings a stream to one rate, whatever rate its pieces have.
+
+    What a change of rate leaves inside is put before what comes after it.
+    """
+
+    def __init__(self, out_rate_hz: int, channels: int = 1, *, low_delay: bool = False) -> None:
+        """Set what comes out; the arguments are as for `StreamingResampler`."""
+        self.channels = channels
+        self._out_rate_hz = out_rate_hz
+        self._low_delay = low_delay
+        self._in_rate_hz: int | None = None
+        self._resampler: StreamingResampler | None = None
+
+    def push(self, samples: Pcm16, in_rate_hz: int) -> Pcm16:
+        """Take a piece of shape (n, channels) at some rate; get what is ready."""
+        if in_rate_hz == self._in_rate_hz and self._resampler is not None:
+            return self._resampler.push(samples)
+        before = self.flush()
+        self._in_rate_hz = in_rate_hz
+        self._resampler = StreamingResampler(
+            in_rate_hz, self._out_rate_hz, self.channels, low_delay=self._low_delay
+        )
+        return np.concatenate([before, self._resampler.push(samples)])
+
+    def flush(self) -> Pcm16:
+        """The rest."""
+        resampler, self._resampler = self._resampler, None
+        if resampler is None:
+            return np.zeros((0, self.channels), np.int16)
+        return resampler.flush()

@@ -83,6 +83,7 @@ class Turn:
             "output_text_delta": self._on_text,
             "response.created": self._on_created,
             "response.done": self._on_done,
+            "response.output_audio.delta": self._on_audio_in_event,
             "output_audio_buffer.started": self._on_started,
             "output_audio_buffer.stopped": self._on_stopped,
             "output_audio_buffer.cleared": self._on_stopped,
@@ -207,11 +208,20 @@ class Turn:
             self._owed_speech.add(response_id)
         self._changed.set()
 
+    def _on_audio_in_event(self, event: Mapping[str, Any]) -> None:
+        # Without a track there is no buffer of the server's to wait for: all speech of a response
+        # has come when the response is done.
+        self._spoken.add(str(event.get("response_id")))
+        self._note_first_sound()
+
     def _on_started(self, event: Mapping[str, Any]) -> None:
         self._speaking.add(str(event.get("response_id")))
+        self._note_first_sound()
+        self._changed.set()
+
+    def _note_first_sound(self) -> None:
         if self.result.latency_s is None and self._asked_s is not None:
             self.result.latency_s = asyncio.get_running_loop().time() - self._asked_s
-        self._changed.set()
 
     def _on_stopped(self, event: Mapping[str, Any]) -> None:
         response_id = str(event.get("response_id"))

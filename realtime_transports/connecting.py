@@ -110,6 +110,8 @@ class Stages:
             if deadline.expired():
                 # Not chained: the cause is asyncio's own, and its frames hold request headers.
                 message = f"stage {stage.value} took longer than {deadline_s:g} s"
+                for note in getattr(exc.__cause__, "__notes__", ()):
+                    message += f", {note}"
                 raise ConnectError(stage, with_hint(stage, message)) from None
             text = str(exc) if isinstance(exc, RealtimeError) else f"{type(exc).__name__}: {exc}"
             raise ConnectError(stage, text) from exc

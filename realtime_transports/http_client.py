@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import ssl
@@ -11,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core.errors import ConnectError, ConnectStage, TransportError, UserError
+from realtime_transports.proxy import proxy_for
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -29,6 +31,9 @@ __all__ = [
 
 MAX_ANSWER_BYTES = 1_000_000
 """An SDP answer has a few kilobytes; reading ends here."""
+
+DEFAULT_TIMEOUT_S = 20.0
+"""As for the stage `http` of a connection."""
 
 MAX_DETAIL_CHARS = 2_000
 """How much of a body that is no JSON error goes into a message."""
@@ -51,7 +56,10 @@ class HttpAnswer:
 
 
 class HttpClient(Protocol):
-    """Sends one request at a time. It follows no redirects and raises `TransportError`."""
+    """Sends one request at a time, each with a deadline.
+
+    It follows no redirects and raises `TransportError`.
+    """
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """Post a body and read the answer."""
@@ -63,25 +71,44 @@ class HttpClient(Protocol):
 class AiohttpClient:
     """`HttpClient` on aiohttp, with proxies from the environment."""
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
-        """Set the trust.
+    def __init__(
+        self, *, ssl_context: ssl.SSLContext | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> None:
+        """Set trust and patience.
 
         Args:
             ssl_context: Which certificates to trust; None means the system's.
+            timeout_s: How long a request may take, its answer's last byte included.
         """
         self._ssl_context = ssl_context
+        self._timeout_s = timeout_s
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """Post a body and read at most a megabyte of the answer."""
+        try:
+            async with asyncio.timeout(self._timeout_s) as deadline:
+                return await self._post(url, headers, body)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+        # Raised outside the handler: the frames of what was given up hold the request's headers.
+        raise TransportError(f"{url} did not answer within {self._timeout_s:g} s")
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         import aiohttp
 
         ssl_context = True if self._ssl_context is None else self._ssl_context
         try:
             # A session for one request: calls are rare, and nothing is left to be closed later.
             async with (
-                aiohttp.ClientSession(trust_env=True, timeout=aiohttp.ClientTimeout()) as session,
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout()) as session,
                 session.post(
-                    url, headers=headers, data=body, allow_redirects=False, ssl=ssl_context
+                    url,
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,
+                    ssl=ssl_context,
+                    proxy=proxy_for(url),
                 ) as response,
             ):
                 return await read_capped(response)

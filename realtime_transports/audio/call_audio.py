@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -12,15 +10,15 @@ from realtime_core.events import AudioEvent
 from realtime_core.plugins import default_plugins
 from realtime_core.resample import StreamingResampler
 from realtime_core.taps import is_tap, join_taps
+from realtime_transports.audio.foreign import close_within, naming
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioFrame, AudioSink, AudioSource, AudioTap
+    from realtime_core.errors import AudioError
     from realtime_core.plugins import PluginManager
     from realtime_transports.openai.audio_labels import AudioLabel
 
 __all__ = ["AudioEvents", "AudioSettings", "CallAudio"]
-
-log = logging.getLogger(__name__)
 
 MediaT = TypeVar("MediaT")
 """What carries the audio between source, link and sink."""
@@ -70,9 +68,11 @@ class CallAudio(Generic[MediaT]):
         """
         sink, source = self._make_sink(), self._make_source()
         if sink is not None:
-            await sink.open()
+            with naming("sink", sink):
+                await sink.open()
         if source is not None:
-            await source.open()
+            with naming("source", source):
+                await source.open()
         self.media = self._settings.make_media_path(
             source=source,
             sink=sink,
@@ -88,11 +88,20 @@ class CallAudio(Generic[MediaT]):
 
         Args:
             complete: Whether the call came to its proper end.
+
+        Raises:
+            AudioError: One of them cannot be closed; the other one is.
         """
-        if self._owned_source is not None:
-            await _within_deadline(self._owned_source.close(), "source")
-        if self._owned_sink is not None:
-            await _within_deadline(self._owned_sink.close(complete=complete), "sink")
+        source, sink = self._owned_source, self._owned_sink
+        failures: list[AudioError | None] = []
+        if source is not None:
+            closing = source.close()
+            failures.append(await close_within(CLOSE_DEADLINE_S, "source", source, closing))
+        if sink is not None:
+            closing = sink.close(complete=complete)
+            failures.append(await close_within(CLOSE_DEADLINE_S, "sink", sink, closing))
+        for failure in filter(None, failures):
+            raise failure
 
     def _make_source(self) -> AudioSource | None:
         given = self._settings.source
@@ -107,14 +116,6 @@ class CallAudio(Generic[MediaT]):
             plugins = self._settings.plugins or default_plugins()
             given = self._owned_sink = plugins.sink(given)
         return given
-
-
-async def _within_deadline(closing: object, what: str) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_DEADLINE_S):
-            await closing  # type: ignore[misc]
-    except TimeoutError:
-        log.warning("the audio %s did not close within %.0f s", what, CLOSE_DEADLINE_S)
 
 
 class AudioEvents:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from realtime_core.audio import AudioFrame, AudioSink
-from realtime_core.resample import StreamingResampler
-from realtime_transports.audio.outgoing import as_audio_error
+from realtime_core.resample import RateConverter
+from realtime_transports.audio.foreign import as_audio_error, naming, telling_of_stalls
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioTap
@@ -54,7 +54,7 @@ class IncomingAudio:
         self._taken = 0
         self._finished = 0
         """Frames taken so far, and how many of them were written or dropped."""
-        self._resampler: StreamingResampler | None = None
+        self._resampler: RateConverter | None = None
         self._writer: asyncio.Task[None] | None = None
         self.received_s = 0.0
         """Seconds of audio that came."""
@@ -93,7 +93,8 @@ class IncomingAudio:
             self._progressed.clear()
             await self._progressed.wait()
         if self._sink is not None:  # it may have failed meanwhile
-            await self._sink.drain()
+            with naming("sink", self._sink):
+                await self._sink.drain()
 
     async def close(self) -> None:
         """Stop writing. The sink stays open: it is closed by its owner."""
@@ -125,7 +126,8 @@ class IncomingAudio:
         if self._sink is None:
             return
         try:
-            await self._sink.write(self._resample(frame, self._sink.rate_hz))
+            with telling_of_stalls("sink", self._sink, self._on_error):
+                await self._sink.write(self._resample(frame, self._sink.rate_hz))
         except Exception as exc:  # a sink is foreign code
             self._give_up(exc)
 
@@ -143,11 +145,9 @@ class IncomingAudio:
             self._on_error(as_audio_error("tap", tap, exc))
 
     def _resample(self, frame: AudioFrame, rate_hz: int | None) -> AudioFrame:
-        if rate_hz is None or rate_hz == frame.rate_hz:
+        if rate_hz is None:
             return frame
-        if self._resampler is None:
-            self._resampler = StreamingResampler(
-                frame.rate_hz, rate_hz, frame.channels, low_delay=True
-            )
+        if self._resampler is None or self._resampler.channels != frame.channels:
+            self._resampler = RateConverter(rate_hz, frame.channels, low_delay=True)
         first = round(frame.first_sample * rate_hz / frame.rate_hz)
-        return AudioFrame(self._resampler.push(frame.samples), rate_hz, first)
+        return AudioFrame(self._resampler.push(frame.samples, frame.rate_hz), rate_hz, first)

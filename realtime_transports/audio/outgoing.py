@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from realtime_core.audio import AudioFrame, AudioSource, Pcm16, frame_from_mono
-from realtime_core.errors import AudioError
-from realtime_core.resample import StreamingResampler
+from realtime_core.resample import RateConverter
+from realtime_transports.audio.foreign import as_audio_error, telling_of_stalls
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioTap
@@ -23,7 +23,6 @@ __all__ = [
     "WIRE_RATE_HZ",
     "OutgoingAudio",
     "Pacer",
-    "as_audio_error",
 ]
 
 log = logging.getLogger(__name__)
@@ -93,7 +92,7 @@ class OutgoingAudio:
         self._on_error = on_error
         self._blocks: deque[Pcm16] = deque()
         self._buffered = 0
-        self._resampler: StreamingResampler | None = None
+        self._resampler: RateConverter | None = None
         self._reader: asyncio.Task[None] | None = None
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
@@ -164,10 +163,11 @@ class OutgoingAudio:
 
     async def _read_all(self, source: AudioSource) -> None:
         try:
-            while (frame := await source.read()) is not None:
+            while (frame := await self._read(source)) is not None:
                 self._append(self._resample(frame, is_live=source.is_live))
                 if source.is_live:
                     self._drop_oldest()
+                await asyncio.sleep(0)  # a source that never waits must not hold the loop
                 while not source.is_live and self._buffered >= self._buffer_samples:
                     self._room.clear()
                     await self._room.wait()
@@ -178,6 +178,10 @@ class OutgoingAudio:
         self._is_read_to_end = True
         self._filled.set()
 
+    async def _read(self, source: AudioSource) -> AudioFrame | None:
+        with telling_of_stalls("source", source, self._on_error):
+            return await source.read()
+
     def _drop_oldest(self) -> None:
         while self._buffered > self._buffer_samples:
             dropped = self._blocks.popleft()
@@ -186,8 +190,8 @@ class OutgoingAudio:
 
     def _resample(self, frame: AudioFrame, *, is_live: bool) -> Pcm16:
         if self._resampler is None:
-            self._resampler = StreamingResampler(frame.rate_hz, self.rate_hz, 1, low_delay=is_live)
-        return self._resampler.push(frame.to_mono().reshape(-1, 1))[:, 0]
+            self._resampler = RateConverter(self.rate_hz, 1, low_delay=is_live)
+        return self._resampler.push(frame.to_mono().reshape(-1, 1), frame.rate_hz)[:, 0]
 
     def _append(self, samples: Pcm16) -> None:
         if len(samples):
@@ -213,12 +217,3 @@ class OutgoingAudio:
         if self._is_started and self._is_read_to_end and not self._buffered:
             self.ended.set()
         return block
-
-
-def as_audio_error(role: str, culprit: object, exc: Exception) -> AudioError:
-    """What a source, sink or tap raised, with its name unless it is an error of audio already."""
-    if isinstance(exc, AudioError):
-        return exc
-    error = AudioError(f"{role} {type(culprit).__name__} raised {type(exc).__name__}: {exc}")
-    error.__cause__ = exc
-    return error

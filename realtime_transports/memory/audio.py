@@ -16,6 +16,12 @@ from realtime_core.audio import AudioFrame, frame_from_mono
 from realtime_core.errors import AudioError
 from realtime_core.plugins import default_plugins
 from realtime_core.resample import StreamingResampler
+from realtime_transports.audio.foreign import (
+    as_audio_error,
+    close_within,
+    naming,
+    telling_of_stalls,
+)
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioSink, AudioSource, AudioTap, Pcm16
@@ -84,9 +90,11 @@ class ConnectionAudio:
             AudioError: One of them cannot be opened.
         """
         if self._sink is not None:
-            await self._sink.open()
+            with naming("sink", self._sink):
+                await self._sink.open()
         if self._source is not None:
-            await self._source.open()
+            with naming("source", self._source):
+                await self._source.open()
 
     async def close(self, *, complete: bool) -> None:
         """Stop, and close what was made here.
@@ -98,11 +106,16 @@ class ConnectionAudio:
         if complete:
             await _within_deadline(self.incoming.wait_written(), "sink did not take the rest")
         await self.incoming.close()
-        if self._owned_source is not None:
-            await _within_deadline(self._owned_source.close(), "source did not close")
-        if self._owned_sink is not None:
-            closing = self._owned_sink.close(complete=complete)
-            await _within_deadline(closing, "sink did not close")
+        source, sink = self._owned_source, self._owned_sink
+        failures: list[AudioError | None] = []
+        if source is not None:
+            closing = source.close()
+            failures.append(await close_within(CLOSE_DEADLINE_S, "source", source, closing))
+        if sink is not None:
+            closing = sink.close(complete=complete)
+            failures.append(await close_within(CLOSE_DEADLINE_S, "sink", sink, closing))
+        for failure in filter(None, failures):
+            raise failure
 
 
 async def _within_deadline(ending: Awaitable[None], failure: str) -> None:
@@ -156,15 +169,19 @@ class SourcePump:
 
     async def _run(self, source: AudioSource, silence_s: float) -> None:
         try:
-            while (frame := await source.read()) is not None:
+            while (frame := await self._read(source)) is not None:
                 await self._push(self._resample(frame))
         except Exception as exc:  # a source is foreign code
-            self._report(_as_audio_error("source", source, exc))
+            self._report(as_audio_error("source", source, exc))
         if self._resampler is not None:
             await self._push(self._resampler.flush()[:, 0])
         await self._push(np.zeros(round(silence_s * RATE_HZ), np.int16))
         await self._send_piece(self._rest)
         self.ended.set()
+
+    async def _read(self, source: AudioSource) -> AudioFrame | None:
+        with telling_of_stalls("source", source, self._report):
+            return await source.read()
 
     async def _push(self, samples: Pcm16) -> None:
         self._rest = np.concatenate([self._rest, samples])
@@ -262,7 +279,8 @@ class SinkPump:
         """Wait until everything that came has been heard or stored."""
         await self.wait_written()
         if self._sink is not None:
-            await self._sink.drain()
+            with naming("sink", self._sink):
+                await self._sink.drain()
 
     async def close(self) -> None:
         """Stop writing. The sink stays open: it is closed by its owner."""
@@ -289,7 +307,8 @@ class SinkPump:
             return
         self._is_writing = True
         try:
-            await self._sink.write(self._resample(frame, self._sink.rate_hz))
+            with telling_of_stalls("sink", self._sink, self._report):
+                await self._sink.write(self._resample(frame, self._sink.rate_hz))
         except Exception as exc:  # a sink is foreign code
             self._give_up(exc)
         finally:
@@ -307,12 +326,16 @@ class SinkPump:
     def _played_s(self) -> float:
         if self._sink is None:
             return 0.0
-        return self._sink.played_samples / (self._sink.rate_hz or RATE_HZ)
+        try:
+            return self._sink.played_samples / (self._sink.rate_hz or RATE_HZ)
+        except Exception as exc:  # a sink is foreign code
+            self._give_up(exc)
+            return 0.0
 
     def _give_up(self, exc: Exception) -> None:
         sink, self._sink = self._sink, None
         self._changed.set()
-        self._report(_as_audio_error("sink", sink, exc))
+        self._report(as_audio_error("sink", sink, exc))
 
 
 class _Timeline:
@@ -340,12 +363,4 @@ class _Timeline:
             show(self._tap, at_s)
         except Exception as exc:  # a tap is foreign code
             tap, self._tap = self._tap, None
-            self._report(_as_audio_error("tap", tap, exc))
-
-
-def _as_audio_error(role: str, culprit: object, exc: Exception) -> AudioError:
-    if isinstance(exc, AudioError):
-        return exc
-    error = AudioError(f"{role} {type(culprit).__name__} raised {type(exc).__name__}: {exc}")
-    error.__cause__ = exc
-    return error
+            self._report(as_audio_error("tap", tap, exc))

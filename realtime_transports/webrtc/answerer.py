@@ -274,6 +274,8 @@ class ServerPeer:
                     self._listener.audio_received(samples)
         except MediaStreamError:
             log.debug("the caller's audio ended")
+        except Exception as exc:  # a decoder's errors are of many classes
+            log.warning("the caller's audio cannot be decoded any more: %s", exc)
 
     def _start_closing(self) -> None:
         if self._closer is None:

@@ -76,7 +76,7 @@ class PacketWatch:
             )
         except stun.TransactionFailed:
             self.last_packet_s = self._loop.time()  # a refusal is a sign of life too
-        except stun.TransactionError as exc:
+        except Exception as exc:  # no answer, or a socket that is gone
             log.debug("no sign of life: %s", exc)
         else:
             self.last_packet_s = self._loop.time()

@@ -373,9 +373,16 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         link = self._link
         if link is None or attempt.confirmed.is_set():
             return
+        try:
+            link.start_media()
+        except Exception as exc:  # a media path of the caller's making may raise anything
+            error = ConnectError(ConnectStage.AUDIO, f"the media path did not start: {exc}")
+            error.__cause__ = exc
+            self._fail(error)
+            return
         attempt.confirmed.set()
-        link.start_media()
         self._status = "connected"
+        log.info("connected, call %s", self._call_id)
         self.emit("connection_change", self._status)
         if self._link is link:  # unless a listener has closed it
             self.emit("connected")
@@ -390,6 +397,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         self._fail(self._lost("the peer closed the data channel"))
 
     def _on_gone(self, what: str) -> None:
+        log.info("%s", what)
         self._end_attempt(self._lost(what))
         self._disconnect(complete=False)
 
@@ -492,6 +500,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         self._protocol.link_closed()
         failure: Exception | None = None
         if link is not None:
+            log.info("disconnected (it was %s)", had_status)
             try:
                 link.close()
             except TransportError as exc:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from realtime_core.errors import ConnectError, ConnectStage, RealtimeError
+from realtime_core.errors import ConnectError, ConnectStage, RealtimeError, TransportError
 from realtime_transports.http_client import HttpAnswer, read_capped, refusal, without_key
+from realtime_transports.proxy import proxy_for
 from realtime_transports.websocket.socket import CLOSE_DEADLINE_S, SocketRequest
 
 if TYPE_CHECKING:
@@ -89,15 +90,15 @@ async def open_with_aiohttp(
 
     refused: list[HttpAnswer] = []
     session = aiohttp.ClientSession(
-        trust_env=True,
-        timeout=aiohttp.ClientTimeout(),
-        middlewares=[_only_upgrades(refused)],
+        timeout=aiohttp.ClientTimeout(), middlewares=[_only_upgrades(refused)]
     )
     async with session:
         failure: str | None = None
+        url = _http_url(request.url)
         try:
             socket = await session.ws_connect(
-                _http_url(request.url),
+                url,
+                proxy=proxy_for(url),
                 headers=request.headers,
                 protocols=request.subprotocols,
                 heartbeat=options.heartbeat_s,
@@ -109,6 +110,8 @@ async def open_with_aiohttp(
             failure = "refused"
         except aiohttp.ClientResponseError as exc:
             failure = f"the server's HTTP answer cannot be read: {exc.message}"
+        except TransportError as exc:
+            failure = str(exc)
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             failure = f"{request.url} cannot be reached: {exc}"
         # Raised outside the handlers: what aiohttp raises has frames that hold the key.

@@ -13,6 +13,7 @@ import numpy as np
 
 from realtime_core.audio import AudioSink, AudioSource, Pcm16, frame_from_mono
 from realtime_core.errors import TransportError
+from realtime_transports.audio.foreign import as_audio_error
 from realtime_transports.audio.incoming import IncomingAudio
 from realtime_transports.audio.outgoing import OutgoingAudio, Pacer
 
@@ -50,6 +51,8 @@ class Uplink:
     """Waits until the link has room; raises likewise."""
     rate_hz: int
     """The rate of the samples."""
+    is_open: Callable[[], bool]
+    """Whether the link is there; if not, its end is told elsewhere."""
 
 
 class EventMedia:
@@ -81,6 +84,7 @@ class EventMedia:
         """
         self._source = source
         self._sink = sink
+        self._on_error = on_error
         self._uplink = uplink
         self._is_fast = pace == "fast" and source is not None and not source.is_live
         self._outgoing = OutgoingAudio(source, rate_hz=uplink.rate_hz, tap=tap, on_error=on_error)
@@ -165,7 +169,12 @@ class EventMedia:
     def _played_s(self) -> float:
         if self._sink is None:
             return 0.0
-        return self._sink.played_samples / (self._sink.rate_hz or self._rate_hz)
+        try:
+            return self._sink.played_samples / (self._sink.rate_hz or self._rate_hz)
+        except Exception as exc:  # a sink is foreign code; from now on time is its clock
+            sink, self._sink = self._sink, None
+            self._on_error(as_audio_error("sink", sink, exc))
+            return 0.0
 
     async def _send_all(self) -> None:
         pacer = Pacer()
@@ -176,8 +185,12 @@ class EventMedia:
                 if self._outgoing.ended.is_set():
                     self._source_sent.set()
                 await self._uplink.drain()
-        except TransportError as exc:
-            log.debug("no more audio is sent: %s", exc)  # the link's end is told elsewhere
+        except Exception as exc:  # a link of the caller's making may raise anything
+            log.debug("no more audio is sent: %s", exc)
+            if self._uplink.is_open():
+                error = TransportError(f"no more of the user's audio is sent: {exc}")
+                error.__cause__ = exc
+                self._on_error(error)
 
     async def _next_samples(self, pacer: Pacer) -> Pcm16:
         """The samples of the next event, when they are due."""

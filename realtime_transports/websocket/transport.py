@@ -105,7 +105,12 @@ class OpenAIRealtimeWebSocket(SocketTransport):
 
     def _make_media(self, **parts: Any) -> EventMedia:
         del parts["on_frame"]
-        uplink = Uplink(self._append, self.drain, audio_codec.rate_hz_of(self._input_format))
+        uplink = Uplink(
+            self._append,
+            self.drain,
+            audio_codec.rate_hz_of(self._input_format),
+            is_open=lambda: self._status == "connected",
+        )
         self._media = EventMedia(uplink=uplink, pace=self._pace, **parts)
         return self._media
 

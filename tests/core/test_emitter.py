@@ -517,6 +517,23 @@ async def test_a_consumer_too_far_behind_gets_what_was_kept_and_then_an_error(
     assert not emitter.has_listeners("audio")
 
 
+async def test_an_iterator_that_has_lost_events_never_looks_whole_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(emitter_module, "EVENTS_BUFFER", 2)
+    emitter = Emitter()
+    iterator = emitter.events()
+    first = asyncio.create_task(anext(iterator))
+    await settle()
+    for number in range(4):
+        emitter.emit("audio", number)
+    await first
+    emitter.emit("disconnected")  # there is room for it by now
+    await anext(iterator)
+    with pytest.raises(TransportError, match="behind"):
+        await anext(iterator)
+
+
 async def test_closing_an_iterator_ends_its_listening():
     emitter = Emitter()
     iterator = emitter.events()

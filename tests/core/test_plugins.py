@@ -158,12 +158,22 @@ def test_sinks_taps_and_middlewares_are_made_by_spec_too():
             realtime_audio_sinks=lambda: {"x": lambda argument: ("sink", argument)},
             realtime_audio_taps=lambda: {"x": lambda argument: ("tap", argument)},
             realtime_event_middlewares=lambda: {"x": lambda argument: ("middleware", argument)},
+            realtime_responders=lambda: {"x": lambda argument: ("responder", argument)},
         ),
         "mine",
     )
     assert manager.sink("x:1") == ("sink", "1")
     assert manager.tap("x:2") == ("tap", "2")
     assert manager.middleware("x") == ("middleware", "")
+    assert manager.responder("x:3") == ("responder", "3")
+
+
+def test_a_factory_that_makes_nothing_is_named():
+    manager = PluginManager(entry_points=[])
+    manager.register(plugin_of(realtime_audio_sources=lambda: {"x": lambda _: None}), "mine")
+    with pytest.raises(PluginError, match="plugin mine made no source of 'x' but None") as caught:
+        manager.source("x")
+    assert caught.value.plugin == "mine"
 
 
 def test_every_hook_has_its_kind():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import firwin, resample_poly
 
-from realtime_core.resample import StreamingResampler
+from realtime_core.resample import RateConverter, StreamingResampler
 
 RATES = [8_000, 11_025, 16_000, 24_000, 44_100, 48_000, 96_000]
 
@@ -159,3 +159,24 @@ def test_soxr_is_imported_only_when_used():
         "assert 'soxr' not in sys.modules; R(8000, 16000); assert 'soxr' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_a_stream_whose_rate_changes_keeps_its_pitch_and_length():
+    converter = RateConverter(48_000)
+    out = np.concatenate(
+        [
+            converter.push(tone(400, 8_000, 8_000), 8_000),
+            converter.push(tone(400, 24_000, 24_000), 24_000),
+            converter.push(tone(400, 48_000, 48_000), 48_000),
+            converter.flush(),
+        ]
+    )[:, 0]
+    assert len(out) == pytest.approx(3 * 48_000, abs=6)
+    for second in range(3):
+        steady = out[second * 48_000 + 4_800 : (second + 1) * 48_000 - 4_800]
+        spectrum = np.abs(np.fft.rfft(steady * np.hanning(len(steady))))
+        assert np.argmax(spectrum) * 48_000 / len(steady) == pytest.approx(400, abs=2)
+
+
+def test_a_converter_that_got_nothing_gives_nothing():
+    assert RateConverter(48_000, 2).flush().shape == (0, 2)

@@ -239,3 +239,29 @@ def test_a_loop_that_stood_still_catches_up_at_once() -> None:
             now_s += 2.0  # stands still
     assert sent[-1] == pytest.approx(199 * BLOCK_S)
     assert max(late - early for early, late in pairwise(sent)) == pytest.approx(2.0)
+
+
+class Hasty(AudioSource):
+    """Live, and never waits for anything."""
+
+    is_live = True
+
+    async def open(self) -> None:
+        """Nothing."""
+
+    async def read(self) -> AudioFrame:
+        return frame_from_mono(ramp(480), WIRE_RATE_HZ)
+
+    async def close(self) -> None:
+        """Nothing."""
+
+
+async def test_a_live_source_that_never_waits_does_not_hold_the_loop() -> None:
+    audio = OutgoingAudio(Hasty(), on_error=lambda exc: None)
+    audio.start()
+    async with asyncio.timeout(5.0):
+        for _ in range(2 * audio.block_samples // 480 * 20):
+            assert (await audio.take_block()).shape == (audio.block_samples,)
+            await asyncio.sleep(0)
+    await audio.close()
+    assert audio.dropped_samples > 0

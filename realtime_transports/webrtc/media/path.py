@@ -15,6 +15,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from realtime_core.audio import AudioFrame, AudioSink, AudioSource, AudioTap, frame_from_mono
+from realtime_core.errors import AudioError
 from realtime_transports.audio.incoming import IncomingAudio
 from realtime_transports.audio.outgoing import (
     BLOCK_SAMPLES,
@@ -142,6 +143,7 @@ class StockMediaPath:
         self._outgoing = OutgoingAudio(source, tap=tap, on_error=on_error)
         self._incoming = IncomingAudio(sink, tap=tap, on_error=on_error)
         self._on_frame = on_frame
+        self._on_error = on_error
         self._track = _OutgoingTrack(self._outgoing)
         self._readers: set[asyncio.Task[None]] = set()
         self._came = asyncio.Event()
@@ -209,6 +211,11 @@ class StockMediaPath:
             try:
                 frame = frame_from_av(await track.recv(), received)
             except MediaStreamError:
+                return
+            except Exception as exc:  # a decoder's errors are of many classes
+                error = AudioError(f"the peer's audio cannot be decoded any more: {exc}")
+                error.__cause__ = exc
+                self._on_error(error)
                 return
             received += len(frame.samples)
             self._incoming.push(frame)
