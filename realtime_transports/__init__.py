@@ -1,4 +1,7 @@
-"""Transports for realtime sessions."""
+"""Transports for realtime sessions: WebRTC, WebSocket, SIP, in memory; and a local server.
+
+What they have in common is written in `realtime_core.RealtimeTransportLayer`.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,10 @@ _HOMES = {
     "OpenAIRealtimeWebRTC": "realtime_transports.webrtc",
     "OpenAIRealtimeWebSocket": "realtime_transports.websocket",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ Microsoft Entra as bearer token. WebRTC takes neither: it wants an ephemeral key
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import json
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from realtime_core.transport import ApiKey
 
 __all__ = ["AzureRealtime"]
+
+CREDENTIAL_TIMEOUT_S = 30.0
+"""As for the stage `key` of a connection."""
 
 
 class AzureRealtime:
@@ -123,7 +127,7 @@ class AzureRealtime:
         Raises:
             ConnectError: The resource gave none; at stage `key`. It shows no key.
         """
-        credential = await self._credential()
+        credential = await self._credential_in_time()
         session = {"type": "realtime", "model": self._deployment, **self._session}
         shown = credential.get_secret_value()
         headers = {
@@ -149,6 +153,17 @@ class AzureRealtime:
     @property
     def _key_header(self) -> str:
         return "Authorization" if self._api_key is None else "api-key"
+
+    async def _credential_in_time(self) -> SecretStr:
+        try:
+            async with asyncio.timeout(CREDENTIAL_TIMEOUT_S) as deadline:
+                return await self._credential()
+        except TimeoutError:
+            if not deadline.expired():  # the provider's own
+                raise
+            raise ConnectError(
+                ConnectStage.KEY, f"no token came within {CREDENTIAL_TIMEOUT_S:g} s"
+            ) from None
 
     async def _credential(self) -> SecretStr:
         given: Any = self._api_key or self._token_provider

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import ssl
@@ -85,12 +86,9 @@ class AiohttpClient:
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """Post a body and read at most a megabyte of the answer."""
-        try:
-            async with asyncio.timeout(self._timeout_s) as deadline:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout_s):
                 return await self._post(url, headers, body)
-        except TimeoutError:
-            if not deadline.expired():
-                raise
         # Raised outside the handler: the frames of what was given up hold the request's headers.
         raise TransportError(f"{url} did not answer within {self._timeout_s:g} s")
 

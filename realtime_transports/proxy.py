@@ -14,7 +14,7 @@ from realtime_core.errors import TransportError
 
 __all__ = ["proxy_for"]
 
-SCHEMES = ("http", "https")
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(url: str) -> str | None:
@@ -29,7 +29,9 @@ def proxy_for(url: str) -> str | None:
     """
     parts = urlsplit(url)
     proxy = getproxies_environment().get(parts.scheme)
-    if not proxy or not parts.hostname or proxy_bypass_environment(_host_and_port(url)):
+    # What no_proxy names may have a port.
+    host = f"{parts.hostname}:{parts.port or DEFAULT_PORTS.get(parts.scheme)}"
+    if not proxy or proxy_bypass_environment(host):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"  # as curl takes it
     if not _is_usable(proxy):
@@ -40,15 +42,12 @@ def proxy_for(url: str) -> str | None:
     return proxy
 
 
-def _host_and_port(url: str) -> str:
-    """What ``no_proxy`` is compared with: its entries may name a port."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-
-
 def _is_usable(proxy: str) -> bool:
+    """Whether aiohttp takes it; its own error would show the password."""
+    from yarl import URL
+
     try:
-        parts = urlsplit(proxy)
-        return parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+        url = URL(proxy)
     except ValueError:
         return False
+    return url.scheme in DEFAULT_PORTS and bool(url.host)

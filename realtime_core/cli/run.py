@@ -208,7 +208,6 @@ class _Conversation:
             tap=self.progress.watch(self.recorder),
             model=self.options.model,
             base_url=self.endpoint.url,
-            loopback=self.endpoint.is_loopback,
             plugins=self.plugins,
             middlewares=[self.plugins.middleware(spec) for spec in self.options.middlewares],
         )

@@ -90,7 +90,7 @@ class Routes:
 
     async def _post_client_secret(self, request: web.Request) -> web.Response:
         self._authorize(_bearer(request))
-        body = _parse_object(await request.text() or "{}", "body")
+        body = _parse_object(await _read_text(request) or "{}", "body")
         changes = body.get("session") or {}
         lifetime_s = _key_lifetime(body.get("expires_after"))
         config = self._configure(None, changes, None)
@@ -193,6 +193,15 @@ def _key_of_subprotocols(offered: list[str]) -> str | None:
     return None
 
 
+async def _read_text(request: web.Request) -> str:
+    try:
+        return await request.text()
+    except (ValueError, LookupError) as exc:  # not in its charset, or in one that there is not
+        raise ApiError(
+            400, f"The body cannot be read: {exc}", code="invalid_value", param="body"
+        ) from exc
+
+
 async def _read_offer(request: web.Request) -> tuple[str, JsonObject]:
     """The offer of a call, and what its session begins with."""
     if request.content_type == "application/sdp":
@@ -205,7 +214,7 @@ async def _read_offer(request: web.Request) -> tuple[str, JsonObject]:
         )
     try:
         form: Mapping[str, Any] = await request.post()
-    except ValueError as exc:
+    except (ValueError, LookupError) as exc:  # the latter for a charset that there is not
         raise ApiError(400, f"The form cannot be read: {exc}", code="invalid_form") from exc
     if "sdp" not in form:
         raise ApiError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from realtime_core.errors import TransportError
+from realtime_core.errors import TransportError, UserError
 from realtime_core.plugins import default_plugins
 from realtime_transports.local_server.guard import (
     WILDCARD_HOSTS,
@@ -30,6 +30,7 @@ __all__ = ["LocalRealtimeServer"]
 log = logging.getLogger(__name__)
 
 CLOSE_DEADLINE_S = 8.0
+MAX_PORT = 65_535
 
 
 class LocalRealtimeServer:
@@ -64,7 +65,12 @@ class LocalRealtimeServer:
             allowed_hosts: Names, besides this machine's, under which it is reached.
             allowed_origins: Origins of pages, besides this machine's, that may use it.
             plugins: Where the responder is looked up; None means the installed ones.
+
+        Raises:
+            UserError: There is no such port.
         """
+        if not 0 <= port <= MAX_PORT:
+            raise UserError(f"there is no port {port}; ports are from 0 to {MAX_PORT}")
         self._rules = AccessRules(host, allowed_hosts, allowed_origins)
         self._port = port
         self._responder = responder
@@ -101,24 +107,32 @@ class LocalRealtimeServer:
         """Listen.
 
         Raises:
-            PluginError: There is no such responder.
+            PluginError: There is no such responder, or it cannot be made.
             TransportError: The address cannot be listened on.
+            UserError: The server is open already.
         """
-        responder = self._make_responder()
+        if self._routes is not None:
+            raise UserError("the server is open already; close it first")
         host = self._rules.host
         loopback = is_loopback_host(host) or host in WILDCARD_HOSTS
-        self._routes = Routes(responder, loopback=loopback)
-        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[make_guard(self._rules)])
-        self._routes.add_to(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
+        self._routes = Routes(self._make_responder(), loopback=loopback)
         try:
-            await web.TCPSite(self._runner, host, self._port).start()
-        except OSError as exc:
+            await self._listen(self._routes, host)
+        except BaseException:
             await self.close()
+            raise
+
+    async def _listen(self, routes: Routes, host: str) -> None:
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[make_guard(self._rules)])
+        routes.add_to(app)
+        runner = self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, self._port).start()
+        except (OSError, ValueError) as exc:  # the latter for a host that cannot be a name
             raise TransportError(f"cannot listen on {host} port {self._port}: {exc}") from exc
         name = f"[{host}]" if ":" in host else host
-        self._url = f"http://{name}:{self._runner.addresses[0][1]}/v1"
+        self._url = f"http://{name}:{runner.addresses[0][1]}/v1"
         log.info("listening on %s", self._url)
 
     async def close(self) -> None:
@@ -142,8 +156,6 @@ class LocalRealtimeServer:
     def _make_responder(self) -> Responder:
         if isinstance(self._responder, Responder):
             return self._responder
-        name, _, argument = self._responder.partition(":")
-        plugins = self._plugins or default_plugins()
-        made: Responder = plugins.factory("responder", name)(argument)
+        made: Responder = (self._plugins or default_plugins()).responder(self._responder)
         self._owned_responder = made
         return made

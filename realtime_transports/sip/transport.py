@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -15,7 +16,7 @@ from realtime_transports.openai.session_config import (
 from realtime_transports.openai.transport import check_api_key
 from realtime_transports.openai.websocket_protocol import SipProtocol
 from realtime_transports.sip.agent_config import agent_config
-from realtime_transports.sip.calls import DEFAULT_CALLS_URL, CallsApi
+from realtime_transports.sip.calls import DEFAULT_CALLS_URL, CallError, CallsApi
 from realtime_transports.websocket.connection import SocketTransport
 from realtime_transports.websocket.settings import ConnectionOptions, connection_settings
 
@@ -74,9 +75,10 @@ class OpenAIRealtimeSIP(SocketTransport):
         super().__init__(
             SipProtocol(model=model), settings, api_key=api_key, middlewares=middlewares
         )
+        self._key_timeout_s = settings.timeouts.key_s
         ssl_context = make_ssl_context(options.get("ca_file"))
         self._calls = CallsApi(
-            http or AiohttpClient(ssl_context=ssl_context),
+            http or AiohttpClient(ssl_context=ssl_context, timeout_s=settings.timeouts.http_s),
             calls_url,
             settings.credentials.headers,
             settings.credentials.key_header,
@@ -185,7 +187,16 @@ class OpenAIRealtimeSIP(SocketTransport):
         body: Mapping[str, Any] | None,
         api_key: ApiKey | None,
     ) -> None:
-        key = await self._resolve_api_key(api_key, self._calls.url)
+        try:
+            async with asyncio.timeout(self._key_timeout_s) as deadline:
+                key = await self._resolve_api_key(api_key, self._calls.url)
+        except TimeoutError:
+            if not deadline.expired():  # the function's own
+                raise
+            raise CallError(
+                f"call {call_id or self.call_id} could not be asked to {action}: no API key came "
+                f"within {self._key_timeout_s:g} s"
+            ) from None
         check_api_key(key)
         await self._calls.post(call_id or self.call_id or "", action, body, api_key=key)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from realtime_transports.webrtc.link import PeerConnection
 
-__all__ = ["IceServer", "make_peer_connection", "prepare_peer_connection"]
+__all__ = ["IceServer", "is_loopback_url", "make_peer_connection", "prepare_peer_connection"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,17 @@ class IceServer:
         """Make a secret of the credential."""
         if isinstance(self.credential, str):
             object.__setattr__(self, "credential", SecretStr(self.credential))
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether a URL's host is this machine's loopback address, by name or number."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def make_peer_connection(ice_servers: Sequence[IceServer]) -> PeerConnection:

@@ -81,7 +81,12 @@ class Signaling:
         except TransportError as exc:
             return ConnectError(ConnectStage.HTTP, without_key(str(exc), api_key))
         if not 200 <= answer.status < 300:
-            return refusal("Realtime call request", answer, api_key)
+            error = refusal("Realtime call request", answer, api_key)
+            if answer.status == 404 and not url.rstrip("/").endswith("/realtime/calls"):
+                error.add_note(
+                    "base_url is the full endpoint, such as https://host/v1/realtime/calls"
+                )
+            return error
         if answer.body_error is not None:
             return ConnectError(ConnectStage.HTTP, without_key(str(answer.body_error), api_key))
         return _accepted(answer, api_key)

@@ -38,6 +38,7 @@ from realtime_transports.webrtc.connecting import wait_until_connected
 from realtime_transports.webrtc.link import LinkEvents, PeerConnection, WebRTCLink
 from realtime_transports.webrtc.options import (
     IceServer,
+    is_loopback_url,
     make_peer_connection,
     prepare_peer_connection,
 )
@@ -88,7 +89,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         require_ephemeral_key: bool = False,
         change_peer_connection: Callable[[Any], Any | Awaitable[Any]] | None = None,
         ice_servers: Sequence[IceServer] = (),
-        loopback: bool = False,
+        loopback: bool | None = None,
         headers: Mapping[str, str] | None = None,
         organization: str | None = None,
         project: str | None = None,
@@ -118,7 +119,8 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             change_peer_connection: Gets the peer connection before the offer is made, and returns
                 it or another one.
             ice_servers: STUN and TURN servers; none are asked unless given here.
-            loopback: Let the call use 127.0.0.1, for a server on this machine.
+            loopback: Let the call use 127.0.0.1 too, for a server on this machine. None lets it
+                where the endpoint is at a loopback address, so other calls never do.
             headers: More headers for the request; they win over ours.
             organization: OpenAI's organization id.
             project: OpenAI's project id.
@@ -216,7 +218,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         call_id: str | None = None,
         initial_session_config: Mapping[str, Any] | None = None,
     ) -> None:
-        """Place a call and wait until the session is configured; see the contract.
+        """Place a call and wait until the session is configured.
 
         Args:
             api_key: For this call; None means the constructor's.
@@ -269,7 +271,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
     async def _connect_by_stages(self, attempt: Attempt, stages: Stages, key: SecretStr) -> None:
         request = attempt.request
         async with stages.enter(ConnectStage.SDP):
-            link = self._make_link()
+            link = self._make_link(request.url)
         self._status = "connecting"
         self.emit("connection_change", self._status)
         if self._attempt is not attempt:  # a listener has closed the transport
@@ -309,7 +311,7 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         media.set_muted(self._muted)
         return media
 
-    def _make_link(self) -> WebRTCLink:
+    def _make_link(self, url: str) -> WebRTCLink:
         events = LinkEvents(
             on_message=self._on_message,
             on_channel_open=self._on_channel_open,
@@ -319,9 +321,11 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
             on_gone=self._on_gone,
         )
 
+        loopback = is_loopback_url(url) if self._loopback is None else self._loopback
+
         def prepare(peer_connection: Any) -> Callable[[], Awaitable[None]]:
             return prepare_peer_connection(
-                peer_connection, loopback=self._loopback, on_bad_message=self._report
+                peer_connection, loopback=loopback, on_bad_message=self._report
             )
 
         self._link = WebRTCLink(self._make_peer_connection, events, prepare=prepare)

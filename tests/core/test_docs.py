@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+import realtime_audio_plugins
 import realtime_core
 import realtime_transports
 from realtime_core import events
@@ -49,7 +49,7 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 def all_errors() -> set[type[Exception]]:
-    for package in (realtime_core, realtime_transports):
+    for package in (realtime_core, realtime_transports, realtime_audio_plugins):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             import_module(module.name)
     return set(subclasses(RealtimeError))
@@ -101,13 +101,16 @@ def test_every_payload_is_told_with_all_its_fields():
 # Errors
 
 
-@pytest.mark.parametrize("error", public_errors(), ids=lambda error: error.__name__)
-def test_every_error_is_in_the_reference_with_its_base(error: type[Exception]):
-    assert f"`{error.__name__}`" in page("reference/errors")
-    base = error.__bases__[0]
-    if base not in (Exception, RealtimeError):
-        assert f"`{error.__name__}`, a" in page("reference/errors")
-        assert f" `{base.__name__}` |" in page("reference/errors")
+def test_every_error_is_in_the_reference_with_its_base():
+    text = page("reference/errors")
+    for error in public_errors():
+        base = error.__bases__[0]
+        if base in (Exception, RealtimeError):
+            assert f"\n| `{error.__name__}` |" in text
+        else:
+            assert re.search(
+                rf"^\| `{error.__name__}`, an? `{base.__name__}` \|", text, re.MULTILINE
+            )
 
 
 def test_every_stage_is_in_the_reference_with_its_deadline():
@@ -198,10 +201,7 @@ def slug(heading: str) -> str:
 
 
 def test_the_example_plugin_uses_no_private_name_of_ours():
+    private = re.compile(r"import _|(?<!self)\._[a-z]")
     for name, text in plugin_files().items():
         if name.startswith("realtime_example/"):
-            imported = re.findall(
-                r"^(?:from|import) (realtime_(?!example)\S+)(?: import (.*))?", text
-            )
-            assert not [each for each in imported if "._" in each[0] or each[1].startswith("_")]
-    assert inspect.isclass(realtime_core.RealtimeTransportLayer)
+            assert not private.findall(text), name

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from aiohttp import BasicAuth, web
+from aiohttp import encode_basic_auth, web
 from pydantic import SecretStr
 
 from realtime_core.errors import ConnectError, TransportError
@@ -126,7 +126,7 @@ async def test_a_proxy_gets_the_credentials_of_its_address(
         with pytest.raises(ConnectError, match="status 200"):
             await open_socket("http://realtime.invalid/v1")
     assert asked.urls == ["http://realtime.invalid/v1"] * 2
-    expected = BasicAuth("me", "p@ss").encode()
+    expected = encode_basic_auth("me", "p@ss")
     assert [sent.get("Proxy-Authorization") for sent in asked.headers] == [expected] * 2
 
 

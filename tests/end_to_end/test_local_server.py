@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import pytest
 import soundfile
 import soxr
 
-from realtime_core.errors import PluginError, TransportError
+from realtime_core.errors import PluginError, TransportError, UserError
+from realtime_core.hookspecs import hookimpl
+from realtime_core.plugins import PluginManager
 from realtime_transports.local_server import (
     AnswerPiece,
     AudioPiece,
@@ -400,6 +402,42 @@ async def test_a_key_may_not_live_too_short_or_too_long(
     assert answer["error"]["param"] == "expires_after.seconds"
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"session": "\xff"}'),
+        ("application/json; charset=no-such-charset", b"{}"),
+        ("application/json; charset=base64", b"{}"),
+        ("application/json; charset=ascii", "{}ü".encode()),
+    ],
+)
+async def test_a_body_that_is_no_text_is_refused(
+    server: LocalRealtimeServer, http: aiohttp.ClientSession, content_type: str, body: bytes
+) -> None:
+    status, answer = await post(
+        http,
+        f"{server.url}/realtime/client_secrets",
+        headers={**BEARER, "Content-Type": content_type},
+        data=body,
+    )
+    assert status == 400
+    assert answer["error"]["param"] == "body"
+
+
+async def test_a_form_in_no_charset_is_refused(
+    server: LocalRealtimeServer, http: aiohttp.ClientSession
+) -> None:
+    part = 'Content-Disposition: form-data; name="sdp"\r\nContent-Type: text/plain; charset=x-no'
+    status, answer = await post(
+        http,
+        f"{server.url}/realtime/calls",
+        headers={**BEARER, "Content-Type": "multipart/form-data; boundary=b"},
+        data=f"--b\r\n{part}\r\n\r\nv=0\r\n--b--\r\n".encode(),
+    )
+    assert status == 400
+    assert answer["error"]["code"] == "invalid_form"
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "", "127.0.0.1.evil.example"])
 async def test_a_strange_host_is_refused(
     server: LocalRealtimeServer, http: aiohttp.ClientSession, host: str
@@ -634,6 +672,83 @@ async def test_a_taken_port_is_told() -> None:
         port = int(server.url.split(":")[2].split("/")[0])
         with pytest.raises(TransportError, match=f"port {port}"):
             await LocalRealtimeServer(responder=ParrotResponder(), port=port).open()
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+def test_a_port_that_is_none_is_refused(port: int) -> None:
+    with pytest.raises(UserError, match=f"no port {port}"):
+        LocalRealtimeServer(port=port)
+
+
+class Closing(ParrotResponder):
+    """A parrot whose end is told."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+def plugins_making(factory: Callable[[str], Responder]) -> PluginManager:
+    class Plugin:
+        @hookimpl
+        def realtime_responders(self) -> dict[str, Callable[[str], Responder]]:
+            return {"own": factory}
+
+    plugins = PluginManager(entry_points=[])
+    plugins.register(Plugin(), "made-up")
+    return plugins
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "a\0b"])
+async def test_a_host_that_is_none_is_told_and_nothing_stays_open(host: str) -> None:
+    responder = Closing()
+    plugins = plugins_making(lambda argument: responder)
+    server = LocalRealtimeServer(host=host, responder="own", plugins=plugins)
+    with pytest.raises(TransportError, match="cannot listen on"):
+        await server.open()
+    assert responder.is_closed
+
+
+async def test_whatever_fails_while_opening_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    responder = Closing()
+    plugins = plugins_making(lambda argument: responder)
+    server = LocalRealtimeServer(responder="own", plugins=plugins)
+
+    async def fail(runner: aiohttp.web.AppRunner) -> None:
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aiohttp.web.AppRunner, "setup", fail)
+        with pytest.raises(RuntimeError, match="no memory"):
+            await server.open()
+    assert responder.is_closed
+    async with server:
+        assert server.url
+
+
+async def test_an_open_server_is_not_opened_again() -> None:
+    async with LocalRealtimeServer(responder=ParrotResponder()) as server:
+        url = server.url
+        with pytest.raises(UserError, match="open already"):
+            await server.open()
+        assert server.url == url
+    async with server:
+        assert server.url
+
+
+async def test_a_responder_that_cannot_be_made_is_named() -> None:
+    def fail(argument: str) -> Responder:
+        raise ValueError(f"no model {argument}")
+
+    server = LocalRealtimeServer(responder="own:tiny", plugins=plugins_making(fail))
+    with pytest.raises(PluginError, match="plugin made-up .* 'own:tiny': ValueError: no model tiny"):
+        await server.open()
+    with pytest.raises(PluginError):
+        await server.open()
 
 
 async def test_a_closed_server_has_no_url() -> None:

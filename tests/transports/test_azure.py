@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from realtime_core.errors import ConnectError, ConnectStage, TransportError, UserError
+from realtime_transports import azure
 from realtime_transports.azure import AzureRealtime
 from realtime_transports.sip import OpenAIRealtimeSIP
 from realtime_transports.websocket import OpenAIRealtimeWebSocket
@@ -108,6 +110,17 @@ async def test_a_key_that_is_not_given_is_told_without_the_other(
 def test_a_resource_has_an_https_address(resource: str):
     with pytest.raises(UserError, match="Azure endpoint"):
         AzureRealtime(resource, "d", api_key=KEY)
+
+
+async def test_a_token_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    async def never() -> str:
+        await asyncio.Event().wait()
+        return KEY
+
+    monkeypatch.setattr(azure, "CREDENTIAL_TIMEOUT_S", 0.01)
+    with pytest.raises(ConnectError, match=r"no token came within 0\.01 s") as info:
+        await make(token_provider=never).create_client_secret()
+    assert info.value.stage is ConnectStage.KEY
 
 
 def test_one_way_to_be_let_in_is_needed_and_only_one():

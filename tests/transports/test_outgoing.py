@@ -260,8 +260,7 @@ async def test_a_live_source_that_never_waits_does_not_hold_the_loop() -> None:
     audio = OutgoingAudio(Hasty(), on_error=lambda exc: None)
     audio.start()
     async with asyncio.timeout(5.0):
-        for _ in range(2 * audio.block_samples // 480 * 20):
-            assert (await audio.take_block()).shape == (audio.block_samples,)
+        for _ in range(100):
             await asyncio.sleep(0)
     await audio.close()
     assert audio.dropped_samples > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from realtime_core.errors import TransportError, UserError
+from realtime_transports.connecting import ConnectTimeouts
 from realtime_transports.sip import CallError, OpenAIRealtimeSIP
+from tests.end_to_end.bad_servers import raw_server
 from tests.transports.http_answers import Http, answer
 from tests.transports.sockets import Line
 
@@ -158,6 +161,25 @@ async def test_a_server_that_is_not_reached_is_told_without_the_key():
         await make(http).hangup("c")
     assert info.value.status is None
     assert info.value.__context__ is None
+
+
+async def test_a_key_that_never_comes_is_not_waited_for():
+    async def never() -> str:
+        await asyncio.Event().wait()
+        return KEY
+
+    transport = make(timeouts=ConnectTimeouts(key_s=0.01))
+    with pytest.raises(CallError, match=r"c could not be asked to hangup: no API key .* 0\.01 s"):
+        await transport.hangup("c", api_key=never)
+
+
+async def test_a_server_that_never_answers_is_not_waited_for():
+    async with raw_server(b"", hang_up=False) as url:
+        transport = OpenAIRealtimeSIP(
+            api_key=KEY, calls_url=url, timeouts=ConnectTimeouts(http_s=0.05)
+        )
+        with pytest.raises(CallError, match=r"did not answer within 0\.05 s"):
+            await transport.hangup("c")
 
 
 # What a telephone call has not
