@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+INSTALLED := $(VENV)/.installed
+STAMP := $(VENV)/.installed-dev
 
 .PHONY: demo test test-all lint types wheel-check check clean
 
-demo: $(STAMP)
+demo: $(INSTALLED)
 	@mkdir -p demo-output
 	$(BIN)/realtime run examples/question.wav --out demo-output/answer.wav --stereo demo-output/conversation.wav
 
@@ -34,10 +35,14 @@ clean:
 	rm -rf $(VENV) demo-output dist build
 
 # Installed anew when the project's metadata changes; its code is used in place.
-$(STAMP): pyproject.toml
+$(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	@echo "installing into $(VENV); this takes about half a minute"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $(INSTALLED)
+
+$(STAMP): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $(STAMP)

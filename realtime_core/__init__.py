@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         parse_item,
     )
     from realtime_core.resample import StreamingResampler
+    from realtime_core.specs import SpecFactory, SpecOptions
     from realtime_core.turn import Turn, TurnFailedError, TurnResult, TurnTaking
 
 _HOMES = {
@@ -77,6 +78,7 @@ _HOMES = {
         "parse_item",
     ),
     "resample": ("StreamingResampler",),
+    "specs": ("SpecFactory", "SpecOptions"),
     "turn": ("Turn", "TurnFailedError", "TurnResult", "TurnTaking"),
 }
 """Names imported when they are first asked for: numpy and pydantic cost more than all the rest, and
@@ -117,6 +119,8 @@ __all__ = [
     "RealtimeError",
     "RealtimeItem",
     "RealtimeTransportLayer",
+    "SpecFactory",
+    "SpecOptions",
     "StreamingResampler",
     "SystemMessageItem",
     "TextDelta",

@@ -13,7 +13,7 @@ from realtime_core.errors import ConnectError, ConnectStage, RealtimeError, User
 if TYPE_CHECKING:
     from realtime_core.transport import ApiKey
 
-__all__ = ["ConnectRequest", "ConnectTimeouts", "Phase", "Stages", "with_hint"]
+__all__ = ["ConnectRequest", "ConnectTimeouts", "Phase", "Stages", "rejected_config", "with_hint"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,17 @@ def with_hint(stage: ConnectStage, message: str) -> str:
     """The message with what mostly stands behind a failure at this stage."""
     hint = HINTS.get(stage)
     return f"{message}: {hint}" if hint else message
+
+
+def rejected_config(event: Mapping[str, Any]) -> ConnectError:
+    """The error for a server's `error` that comes instead of the confirmation."""
+    error = event.get("error")
+    message = error.get("message") if isinstance(error, Mapping) else None
+    return ConnectError(
+        ConnectStage.SESSION,
+        f"the server refused the session's configuration: {message or 'no reason given'}",
+        provider_message=message if isinstance(message, str) else None,
+    )
 
 
 class Stages:

@@ -117,7 +117,9 @@ class AiohttpClient:
             ) from None
         except aiohttp.ClientConnectorError as exc:
             # Its own text speaks of aiohttp's settings rather than of what happened.
-            raise TransportError(f"{url} cannot be reached: {_reason(exc.os_error)}") from exc
+            # Its repr holds the proxy's address, with a password if that has one.
+            reason = exc.os_error
+            raise TransportError(f"{url} cannot be reached: {_reason(reason)}") from reason
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise TransportError(f"{url} cannot be reached: {exc}") from exc
 

@@ -8,7 +8,10 @@ the server unasked (aiohttp 3.14).
 from __future__ import annotations
 
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import (  # type: ignore[attr-defined]  # typeshed leaves the second out
+    getproxies_environment,
+    proxy_bypass_environment,
+)
 
 from realtime_core.errors import TransportError
 

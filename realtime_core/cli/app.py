@@ -29,11 +29,23 @@ Plugin = Annotated[
 ]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"realtime-transports {version('realtime-transports')}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Log more; twice: every wire event.")
     ] = 0,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Set up logging."""
     from realtime_core.cli.logs import set_up_logging

@@ -36,7 +36,7 @@ async def serve_until_stopped(
         except TransportError as exc:
             raise UserError(_without_details(exc, port)) from exc
         print(f"serving the Realtime API at {server.url} (responder: {responder})")
-        print(f"try: realtime run examples/question.wav --out answer.wav --to {server.url}", flush=True)
+        print(f"try: realtime run question.wav --out answer.wav --to {server.url}", flush=True)
         await stopped.wait()
     return ExitCode.DONE
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_core.testing.harness import Capability, FarEnd, Manner, TransportHarness
-    from realtime_core.testing.middlewares import EventMiddlewareContract
-    from realtime_core.testing.sinks import AudioSinkContract
-    from realtime_core.testing.sources import AudioSourceContract
+    from realtime_core.testing.middlewares import EventMiddlewareContract, MiddlewareCase
+    from realtime_core.testing.sinks import AudioSinkContract, SinkCase
+    from realtime_core.testing.sources import AudioSourceContract, SourceCase
     from realtime_core.testing.transport_contract import TransportContract
 
 __all__ = [
@@ -22,6 +22,9 @@ __all__ = [
     "EventMiddlewareContract",
     "FarEnd",
     "Manner",
+    "MiddlewareCase",
+    "SinkCase",
+    "SourceCase",
     "TransportContract",
     "TransportHarness",
 ]
@@ -33,6 +36,9 @@ _HOMES = {
     "EventMiddlewareContract": "middlewares",
     "FarEnd": "harness",
     "Manner": "harness",
+    "MiddlewareCase": "middlewares",
+    "SinkCase": "sinks",
+    "SourceCase": "sources",
     "TransportContract": "transport_contract",
     "TransportHarness": "harness",
 }

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from realtime_core.errors import ConnectError, ConnectStage
-
-__all__ = ["Attempt", "rejected_config", "silence_s_after"]
+__all__ = ["Attempt", "silence_s_after"]
 
 MARGIN_S = 0.3
 """More silence than the server's turn detection asks for."""
@@ -33,17 +31,6 @@ class Attempt:
         self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Those who wait may all have been cancelled; then nobody asks for the exception.
         self.outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-def rejected_config(event: Mapping[str, Any]) -> ConnectError:
-    """The error for an `error` of the server that came while connecting."""
-    error = event.get("error")
-    message = error.get("message") if isinstance(error, Mapping) else None
-    return ConnectError(
-        ConnectStage.SESSION,
-        f"the server refused the session's configuration: {message or 'no reason given'}",
-        provider_message=message if isinstance(message, str) else None,
-    )
 
 
 def silence_s_after(session: object) -> float:

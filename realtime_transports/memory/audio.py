@@ -180,6 +180,7 @@ class SourcePump:
         self.ended.set()
 
     async def _read(self, source: AudioSource) -> AudioFrame | None:
+        await asyncio.sleep(0)  # a source that never waits lets others run here
         with telling_of_stalls("source", source, self._report):
             return await source.read()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,9 @@ from realtime_core.errors import ConnectError, ConnectStage, TransportError, Use
 from realtime_core.events import AudioEvent
 from realtime_core.plugins import default_plugins
 from realtime_core.transport import ApiKey, ConnectionState, ConnectionStatus
-from realtime_transports.connecting import ConnectTimeouts, Stages
+from realtime_transports.connecting import ConnectTimeouts, Stages, rejected_config
 from realtime_transports.local_server.responders import Responder
-from realtime_transports.memory.attempt import Attempt, rejected_config, silence_s_after
+from realtime_transports.memory.attempt import Attempt, silence_s_after
 from realtime_transports.memory.audio import AudioSettings, ConnectionAudio
 from realtime_transports.memory.link import LinkEvents, MemoryLink
 from realtime_transports.memory.script import ScriptedAnswer, ScriptedResponder
@@ -96,7 +97,6 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         self._audio: ConnectionAudio | None = None
         self._attempt: Attempt | None = None
         self._part: PlayingAudio | None = None
-        self._closing: set[asyncio.Task[Any]] = set()
 
     # What it is
 
@@ -251,7 +251,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         self.current_model = attempt.model_before
         attempt.outcome.set_exception(exc)
         if attempt.task is not None and not attempt.task.done():
-            self._until_closed(attempt.task)
+            self._keep_until_closed(attempt.task)
             attempt.task.cancel()
 
     def _fail(self, exc: Exception) -> None:
@@ -307,7 +307,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
     async def wait_source_ended(self) -> None:
         """Wait until the source has ended and the server has its audio."""
         audio, link = self._connected_parts()
-        await self._unless_disconnected(audio.outgoing.ended.wait())
+        await self._until_disconnected(audio.outgoing.ended.wait())
         await link.wait_idle()
         self._check_can_send()
 
@@ -316,7 +316,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         audio, link = self._connected_parts()
         await link.wait_idle()
         self._check_can_send()
-        await self._unless_disconnected(audio.incoming.wait_heard())
+        await self._until_disconnected(audio.incoming.wait_heard())
 
     async def _wait_room(self) -> None:
         if self._link is not None:
@@ -332,26 +332,6 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
             raise TransportError("the memory transport is not connected")
         return self._audio, self._link
 
-    async def _unless_disconnected(self, awaitable: Any) -> None:
-        """Wait for something, but not beyond the connection."""
-        gone = asyncio.get_running_loop().create_future()
-
-        def on_disconnected() -> None:
-            if not gone.done():
-                gone.set_result(None)
-
-        self.once("disconnected", on_disconnected)
-        waiting = asyncio.ensure_future(awaitable)
-        try:
-            await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                raise TransportError("the connection ended while waiting for audio")
-            waiting.result()
-        finally:
-            self.off("disconnected", on_disconnected)
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-
     # Closing
 
     def close(self) -> None:
@@ -359,13 +339,6 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         was_connected = self._status == "connected"
         self._end_attempt(TransportError(CLOSED_BEFORE_SETUP))
         self._disconnect(complete=was_connected)
-
-    async def wait_closed(self) -> None:
-        """Wait until everything that was opened is closed, and listeners have run."""
-        current = asyncio.current_task()
-        while closing := [task for task in self._closing if task is not current]:
-            await asyncio.wait(closing)
-        await self._finish_listeners()
 
     def _disconnect(self, reason: Exception | None = None, *, complete: bool) -> None:
         """Let go of the connection, if there is one, and tell so.
@@ -382,7 +355,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
             link.close()
         if link is not None or audio is not None:
             finishing = self._finish(audio, has_link=link is not None, complete=complete)
-            self._until_closed(asyncio.get_running_loop().create_task(finishing))
+            self._keep_until_closed(asyncio.get_running_loop().create_task(finishing))
         if reason is not None:
             self._report(reason)
         if had_status != "disconnected":
@@ -400,10 +373,6 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         except Exception as exc:  # server, source and sink may be foreign code
             self._report(exc)
 
-    def _until_closed(self, task: asyncio.Task[Any]) -> None:
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
 
 def _responder(
     given: str | Responder | Iterable[ScriptedAnswer], plugins: PluginManager | None
@@ -412,5 +381,6 @@ def _responder(
         return given
     if not isinstance(given, str):
         return ScriptedResponder(given)
-    name, _, argument = given.partition(":")
-    return partial((plugins or default_plugins()).factory("responder", name), argument)
+    plugins = plugins or default_plugins()
+    plugins.factory("responder", re.split("[:?]", given, maxsplit=1)[0])  # that there is one
+    return partial(plugins.responder, given)

@@ -280,7 +280,7 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
 
     # Waiting
 
-    async def _until_disconnected(self, waiting: Coroutine[Any, Any, None]) -> None:
+    async def _until_disconnected(self, waiting: Coroutine[Any, Any, object]) -> None:
         """Wait for something, but not beyond the connection.
 
         Raises:

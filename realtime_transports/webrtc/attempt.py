@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from realtime_core.errors import ConnectError, ConnectStage, UserError
+from realtime_core.errors import UserError
+from realtime_transports.connecting import rejected_config
 from realtime_transports.openai.transport import check_api_key
 
 if TYPE_CHECKING:
@@ -70,17 +70,6 @@ class KeyRules:
     def posts_session(self, key: SecretStr) -> bool:
         """Whether the session goes along with the offer; an ephemeral key has one already."""
         return not (self._use_insecure or _is_ephemeral(key))
-
-
-def rejected_config(event: Mapping[str, Any]) -> ConnectError:
-    """The error for a server's `error` that comes instead of the confirmation."""
-    error = event.get("error")
-    message = error.get("message") if isinstance(error, Mapping) else None
-    return ConnectError(
-        ConnectStage.SESSION,
-        f"the server refused the session's configuration: {message or 'no reason given'}",
-        provider_message=message if isinstance(message, str) else None,
-    )
 
 
 def _is_ephemeral(key: SecretStr) -> bool:

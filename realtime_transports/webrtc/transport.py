@@ -145,7 +145,10 @@ class OpenAIRealtimeWebRTC(OpenAIRealtimeBase):
         self._loopback = loopback
         self._timeouts = timeouts or ConnectTimeouts()
         self._signaling = Signaling(
-            http or AiohttpClient(ssl_context=make_ssl_context(ca_file)),
+            http
+            or AiohttpClient(
+                ssl_context=make_ssl_context(ca_file), timeout_s=self._timeouts.http_s
+            ),
             headers or {},
             organization,
             project,

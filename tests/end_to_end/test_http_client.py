@@ -130,6 +130,16 @@ async def test_a_proxy_gets_the_credentials_of_its_address(
     assert [sent.get("Proxy-Authorization") for sent in asked.headers] == [expected] * 2
 
 
+async def test_a_proxy_that_is_not_there_is_told_without_its_password(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("http_proxy", f"http://me:{PASSWORD}@127.0.0.1:9")
+    with pytest.raises(TransportError, match="cannot be reached") as caught:
+        await post("http://realtime.invalid/v1")
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+    assert PASSWORD not in repr(caught.value.__cause__)
+
+
 async def test_hosts_of_no_proxy_are_asked_directly(environment: pytest.MonkeyPatch) -> None:
     asked = Asked()
     async with server(asked) as url:

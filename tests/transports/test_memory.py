@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from realtime_audio_plugins import FileSource, NullSink, ToneSource
-from realtime_core.audio import AudioFrame
+from realtime_core.audio import AudioFrame, frame_from_mono
 from realtime_core.errors import ConnectError, ConnectStage, PluginError, UserError
 from realtime_core.events import FunctionCall, TurnDone
-from realtime_core.plugins import default_plugins
+from realtime_core.hookspecs import hookimpl
+from realtime_core.plugins import PluginManager, default_plugins
 from realtime_transports.local_server.responders import (
     AudioPiece,
     CallPiece,
@@ -195,9 +196,6 @@ async def test_a_responder_made_from_a_name_is_closed_with_each_connection() -> 
         async def close(self) -> None:
             closed.append("closed")
 
-    from realtime_core.hookspecs import hookimpl
-    from realtime_core.plugins import PluginManager
-
     class Plugin:
         @hookimpl
         def realtime_responders(self) -> Any:
@@ -211,6 +209,78 @@ async def test_a_responder_made_from_a_name_is_closed_with_each_connection() -> 
             transport.close()
             await transport.wait_closed()
             assert closed == ["closed"] * count
+
+
+async def test_a_responder_that_cannot_be_made_is_named() -> None:
+    def fail(argument: str) -> Responder:
+        raise ValueError(f"no model {argument}")
+
+    class Plugin:
+        @hookimpl
+        def realtime_responders(self) -> Any:
+            return {"own": fail}
+
+    plugins = PluginManager(entry_points=[])
+    plugins.register(Plugin(), "made-up")
+    async with OpenAIRealtimeMemory(responder="own:tiny", plugins=plugins) as transport:
+        with pytest.raises(ConnectError, match=r"plugin made-up .* ValueError: no model tiny"):
+            await transport.connect()
+
+
+async def test_a_sink_is_closed_though_its_source_cannot_be() -> None:
+    closed: list[str] = []
+
+    class BadSource(FileSource):
+        async def close(self) -> None:
+            closed.append("source")
+            raise OSError("unplugged")
+
+    class BadSink(NullSink):
+        async def close(self, *, complete: bool = True) -> None:
+            closed.append("sink")
+            raise OSError("full")
+
+    class Plugin:
+        @hookimpl
+        def realtime_audio_sources(self) -> Any:
+            return {"bad": lambda argument: BadSource(QUESTION)}
+
+        @hookimpl
+        def realtime_audio_sinks(self) -> Any:
+            return {"bad": lambda argument: BadSink()}
+
+    plugins = PluginManager(entry_points=[])
+    plugins.register(Plugin(), "bad")
+    told: list[str] = []
+    async with OpenAIRealtimeMemory(
+        responder=["Hi"], source="bad", sink="bad", plugins=plugins
+    ) as transport:
+        transport.on("error", lambda event: told.append(str(event.error)))
+        await transport.connect()
+    assert closed == ["source", "sink"]
+    assert told == ["source BadSource raised OSError: unplugged"]
+
+
+async def test_a_source_that_never_waits_lets_others_run() -> None:
+    class Endless(FileSource):
+        reads = 0
+
+        async def read(self) -> AudioFrame | None:
+            self.reads += 1
+            assert self.reads < 1_000, "nobody else ran"
+            return frame_from_mono(np.zeros(0, np.int16), 24_000, 0)
+
+    source = Endless(QUESTION)
+    async with OpenAIRealtimeMemory(responder=["Hi"], source=source) as transport:
+        transport.on("error", lambda event: pytest.fail(str(event.error)))
+        await transport.connect()
+        await turns_of_the_loop(10)
+    assert 0 < source.reads < 20
+
+
+async def turns_of_the_loop(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def test_a_call_id_is_refused() -> None:
