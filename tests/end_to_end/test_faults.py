@@ -7,6 +7,7 @@ import resource
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,9 @@ async def test_a_fault_ends_in_a_typed_error_and_the_next_call_works(fault: Faul
             assert log.names.count("disconnected") == 1
             await transport.wait_closed()
 
-        transport._timeouts = LONG  # the deadline of the fault is too short for a busy machine
+        transport._settings = replace(
+            transport._settings, timeouts=LONG
+        )  # the deadline of the fault is too short for a busy machine
         async with LocalRealtimeServer() as good:
             await transport.connect(url=f"{good.url}/realtime/calls")
             assert transport.status == "connected"

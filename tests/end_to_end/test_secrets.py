@@ -103,7 +103,7 @@ async def fail_to_connect(evidence: Evidence, url: str, **options: Any) -> Conne
             await transport.connect(url=url, api_key=CANARY)
         evidence.add_error(caught.value)
         evidence.add(transport, transport.connection_state, vars(transport), log.events)
-        evidence.add(transport._signaling, transport._timeouts)
+        evidence.add(transport._settings, transport._settings.signaling)
     return caught.value
 
 
