@@ -56,9 +56,8 @@ async def test_a_fault_ends_in_a_typed_error_and_the_next_call_works(fault: Faul
             assert log.names.count("disconnected") == 1
             await transport.wait_closed()
 
-        transport._settings = replace(
-            transport._settings, timeouts=LONG
-        )  # the deadline of the fault is too short for a busy machine
+        # The deadline of the fault is too short for a busy machine.
+        transport._settings = replace(transport._settings, timeouts=LONG)
         async with LocalRealtimeServer() as good:
             await transport.connect(url=f"{good.url}/realtime/calls")
             assert transport.status == "connected"
