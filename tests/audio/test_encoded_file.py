@@ -14,9 +14,7 @@ import soundfile
 from realtime_audio_plugins import FileSink, FileSource, MixedRecorder, StereoRecorder
 from realtime_core.audio import AudioFrame, frame_from_mono
 from realtime_core.errors import AudioError, UserError
-
-if sys.platform != "win32":
-    import resource
+from tests.audio.full_disk import full_disk, needs_limits
 
 ROOT = Path(__file__).parents[2]
 ENCODED = [".flac", ".ogg", ".opus"]
@@ -170,25 +168,17 @@ async def test_a_place_that_does_not_exist_is_told_when_opened(tmp_path, suffix)
         await FileSink(tmp_path / f"folder{suffix}").open()
 
 
-@pytest.fixture
-def full_disk():
-    """No file can exceed 10,000 bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits")
+@needs_limits
 @pytest.mark.parametrize("suffix", ENCODED)
-async def test_a_full_disk_is_told_and_the_final_name_never_appears(tmp_path, suffix, full_disk):
-    sink = FileSink(tmp_path / f"a{suffix}")
-    await sink.open()
-    with pytest.raises(AudioError, match="cannot write"):  # noqa: PT012 - now or when it is closed
-        await write_all(sink, speech_like(20))
-        await sink.close()
-    await sink.close(complete=False)
-    assert not sink.path.exists()
+async def test_a_full_disk_is_told_and_the_final_name_never_appears(tmp_path, suffix):
+    with full_disk():
+        sink = FileSink(tmp_path / f"a{suffix}")
+        await sink.open()
+        with pytest.raises(AudioError, match="cannot write"):  # noqa: PT012 - now or when it is closed
+            await write_all(sink, speech_like(20))
+            await sink.close()
+        await sink.close(complete=False)
+        assert not sink.path.exists()
 
 
 WRITER = """

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
 import struct
 import subprocess
@@ -22,6 +21,7 @@ from scipy.io import wavfile
 from realtime_audio_plugins import FileSink, FileSource
 from realtime_core.audio import AudioFrame, frame_from_mono
 from realtime_core.errors import AudioError, UserError
+from tests.audio.full_disk import full_disk, needs_limits
 
 ROOT = Path(__file__).parents[2]
 
@@ -451,27 +451,20 @@ async def test_frames_that_do_not_fit_the_file_are_refused(tmp_path):
     assert readable_wav(tmp_path / "a.wav")[1].shape == (9, 2)
 
 
-@pytest.fixture
-def full_disk():
-    """No file can exceed 10,000 bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-async def test_a_full_disk_is_told_and_leaves_what_was_written(tmp_path, full_disk):
-    sink = FileSink(tmp_path / "a.wav")
-    await sink.open()
-    for _ in range(10):
-        await sink.write(AudioFrame(speech_like(480), 24_000))
-    with pytest.raises(AudioError, match=r"cannot write .*file too large"):
-        await sink.write(AudioFrame(speech_like(480), 24_000))
-    with pytest.raises(AudioError, match=r"cannot write .*file too large"):
+@needs_limits
+async def test_a_full_disk_is_told_and_leaves_what_was_written(tmp_path):
+    with full_disk():
+        sink = FileSink(tmp_path / "a.wav")
+        await sink.open()
+        for _ in range(10):
+            await sink.write(AudioFrame(speech_like(480), 24_000))
+        with pytest.raises(AudioError, match=r"cannot write .*file too large"):
+            await sink.write(AudioFrame(speech_like(480), 24_000))
+        with pytest.raises(AudioError, match=r"cannot write .*file too large"):
+            await sink.close()
         await sink.close()
-    await sink.close()
-    assert list(tmp_path.iterdir()) == [sink.partial_path]
-    assert len(soundfile.read(sink.partial_path)[0]) >= 480 * 10
+        assert list(tmp_path.iterdir()) == [sink.partial_path]
+        assert len(soundfile.read(sink.partial_path)[0]) >= 480 * 10
 
 
 WRITER = """

@@ -1,7 +1,6 @@
 """The stereo recording of a conversation, on a time line given in closed form."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from realtime_audio_plugins import StereoRecorder
 from realtime_core.audio import AudioFrame, frame_from_mono
 from realtime_core.errors import AudioError, UserError
+from tests.audio.full_disk import full_disk, needs_limits
 
 ROOT = Path(__file__).parents[2]
 
@@ -155,26 +155,19 @@ def test_what_cannot_be_written_is_told_at_once(tmp_path):
         StereoRecorder(tmp_path / "missing/both.wav").open()
 
 
-@pytest.fixture
-def full_disk():
-    """No file can exceed 10,000 bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_is_told_once_and_again_when_closed(tmp_path, full_disk):
-    recorder = StereoRecorder(tmp_path / "both.wav")
-    recorder.open()
-    frame = frame_from_mono(tone(440, 24_000, 3.0), 24_000)
-    with pytest.raises(AudioError, match="file too large"):
-        recorder.sent(frame, 0.0)
-    recorder.sent(frame, 3.0)
-    with pytest.raises(AudioError, match="file too large"):
+@needs_limits
+def test_a_full_disk_is_told_once_and_again_when_closed(tmp_path):
+    with full_disk():
+        recorder = StereoRecorder(tmp_path / "both.wav")
+        recorder.open()
+        frame = frame_from_mono(tone(440, 24_000, 3.0), 24_000)
+        with pytest.raises(AudioError, match="file too large"):
+            recorder.sent(frame, 0.0)
+        recorder.sent(frame, 3.0)
+        with pytest.raises(AudioError, match="file too large"):
+            recorder.close()
         recorder.close()
-    recorder.close()
-    assert not recorder.path.exists()
+        assert not recorder.path.exists()
 
 
 WRITER = """
