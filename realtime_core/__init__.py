@@ -12,9 +12,12 @@ from realtime_core.errors import (
     ConnectError,
     ConnectionLostError,
     ConnectStage,
+    HistoryResetError,
     PluginError,
     ProtocolError,
     RealtimeError,
+    ResponseError,
+    ResponseTimeoutError,
     TransportError,
     UserError,
     ValidationError,
@@ -35,6 +38,7 @@ from realtime_core.events import (
     TurnUsage,
     UsageUpdate,
 )
+from realtime_core.handles import HistoryResetHandle, HistoryStep, ResponseHandle
 from realtime_core.hookspecs import hookimpl
 from realtime_core.middleware import EventMiddleware
 from realtime_core.plugins import PluginManager, default_plugins
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
     )
     from realtime_core.resample import StreamingResampler
     from realtime_core.specs import SpecFactory, SpecOptions
+    from realtime_core.speech import SpeechDetector, SpeechEngine
     from realtime_core.turn import Turn, TurnFailedError, TurnResult, TurnTaking
 
 _HOMES = {
@@ -79,6 +84,7 @@ _HOMES = {
     ),
     "resample": ("StreamingResampler",),
     "specs": ("SpecFactory", "SpecOptions"),
+    "speech": ("SpeechDetector", "SpeechEngine"),
     "turn": ("Turn", "TurnFailedError", "TurnResult", "TurnTaking"),
 }
 """Names imported when they are first asked for: numpy and pydantic cost more than all the rest, and
@@ -108,6 +114,9 @@ __all__ = [
     "FunctionCall",
     "FunctionCallItem",
     "HistoryDiff",
+    "HistoryResetError",
+    "HistoryResetHandle",
+    "HistoryStep",
     "ItemDeleted",
     "McpApprovalRequestItem",
     "McpCallItem",
@@ -119,8 +128,13 @@ __all__ = [
     "RealtimeError",
     "RealtimeItem",
     "RealtimeTransportLayer",
+    "ResponseError",
+    "ResponseHandle",
+    "ResponseTimeoutError",
     "SpecFactory",
     "SpecOptions",
+    "SpeechDetector",
+    "SpeechEngine",
     "StreamingResampler",
     "SystemMessageItem",
     "TextDelta",

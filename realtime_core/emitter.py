@@ -88,10 +88,11 @@ class Emitter:
         Returns:
             Whether anybody listens to this event.
         """
-        is_heard = self.has_listeners(event)
-        self._queue.append(Emit(event, args))
-        if not self._is_telling:
-            self._tell_queued()
+        is_heard = bool(self._listeners.get(event) or self._followers)
+        if self._is_telling:  # somebody may listen when its turn comes
+            self._queue.append(Emit(event, args))
+        elif is_heard or event == "error":
+            self._tell_all(event, args)
         return is_heard
 
     def has_listeners(self, event: str) -> bool:
@@ -173,23 +174,25 @@ class Emitter:
         self._listeners.setdefault(event, []).append(_Registered(listener, once))
         return listener
 
-    def _tell_queued(self) -> None:
+    def _tell_all(self, event: str, args: tuple[Any, ...]) -> None:
+        """Tell an event, and then what its listeners made happen."""
         self._is_telling = True
         try:
+            self._dispatch(event, args)
             while self._queue:
-                event, args = self._queue.popleft()
-                self._dispatch(event, *args)
+                self._dispatch(*self._queue.popleft())
         finally:
             self._is_telling = False
 
-    def _dispatch(self, event: str, *args: Any) -> None:
+    def _dispatch(self, event: str, args: tuple[Any, ...]) -> None:
         """Run the listeners of one event; each event passes here once."""
-        for follower in list(self._followers):
-            follower(Emit(event, args))
-        registered = list(self._listeners.get(event, ()))
+        if self._followers:
+            emit = Emit(event, args)
+            for follower in list(self._followers):
+                follower(emit)
         if event == "error" and not self.has_listeners("error"):
             log.error("an error nobody listens to: %s", _describe_error(args))
-        for entry in registered:
+        for entry in list(self._listeners.get(event, ())):
             if entry.once:
                 self._forget(event, entry)
             self._call(event, entry.listener, args)
@@ -202,7 +205,7 @@ class Emitter:
     def _call(self, event: str, listener: Listener, args: tuple[Any, ...]) -> None:
         try:
             result = listener(*args)
-            if inspect.isawaitable(result):
+            if result is not None and inspect.isawaitable(result):
                 self._run_in_background(event, listener, result)
         # A listener is foreign code. One that asks a cancelled future for its result raises
         # CancelledError, although nobody cancels the task that emits.

@@ -7,6 +7,9 @@
     │   ├── ConnectError        no connection came about; has the stage
     │   └── ConnectionLostError the connection is gone; has the silence before it
     ├── ProtocolError           the peer: it sent what cannot be understood
+    ├── ResponseError           the peer: it refused to begin a response; has its code
+    │   └── ResponseTimeoutError it began none in time
+    ├── HistoryResetError       the peer: it did not do all that makes its history another one
     ├── PluginError             a plugin, listener or middleware: foreign code that failed
     └── AudioError              the audio: it cannot be read, written or played
 
@@ -16,15 +19,22 @@ A message says what happened, with which value, and what to do. None holds a sec
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from realtime_core.handles import HistoryStep
 
 __all__ = [
     "AudioError",
     "ConnectError",
     "ConnectStage",
     "ConnectionLostError",
+    "HistoryResetError",
     "PluginError",
     "ProtocolError",
     "RealtimeError",
+    "ResponseError",
+    "ResponseTimeoutError",
     "TransportError",
     "UserError",
     "ValidationError",
@@ -78,6 +88,7 @@ class ConnectError(TransportError):
         *,
         status: int | None = None,
         provider_message: str | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         """Tell where and why the attempt ended.
 
@@ -86,11 +97,13 @@ class ConnectError(TransportError):
             message: What happened and what to do.
             status: The HTTP status, where a server answered with one that is no success.
             provider_message: The server's own explanation, if it sent one.
+            retry_after_s: How long the server asks to wait before the next attempt, if it does.
         """
         super().__init__(message)
         self.stage = stage
         self.status = status
         self.provider_message = provider_message
+        self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[object, ...]:
         """Take the stage along, so that the error can come out of another process."""
@@ -114,6 +127,54 @@ class ConnectionLostError(TransportError):
 
 class ProtocolError(RealtimeError):
     """The peer sent what cannot be understood. The connection stays."""
+
+
+class ResponseError(RealtimeError):
+    """A response that was asked for did not begin. The connection stays."""
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        """Tell what the server said.
+
+        Args:
+            message: What happened.
+            code: The server's code, such as ``invalid_request_error``; None where it gave none.
+        """
+        super().__init__(message)
+        self.code = code
+
+
+class ResponseTimeoutError(ResponseError):
+    """The server neither began the response in time nor refused it."""
+
+
+class HistoryResetError(RealtimeError):
+    """The server's conversation did not become the new history. The connection stays."""
+
+    def __init__(
+        self, steps: tuple[HistoryStep, ...] = (), unrestored: tuple[str, ...] = ()
+    ) -> None:
+        """Tell what was done, and what of it could not be undone.
+
+        Args:
+            steps: The steps in the order they were sent, with their errors.
+            unrestored: Items that are not on the server as they were before.
+        """
+        failed = [step for step in steps if step.error is not None]
+        first = f", first {failed[0].kind} {failed[0].item_id}: {failed[0].error}" if failed else ""
+        undone = (
+            f"these items are not as they were before: {', '.join(unrestored)}"
+            if unrestored
+            else "the old history is there again"
+        )
+        super().__init__(
+            f"{len(failed)} of {len(steps)} steps of a reset of the history failed{first}; {undone}"
+        )
+        self.steps = steps
+        self.unrestored = unrestored
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Take the steps along, so that the error can come out of another process."""
+        return type(self), (self.steps, self.unrestored), self.__dict__
 
 
 class PluginError(RealtimeError):

@@ -6,6 +6,7 @@ Every event of the server also comes raw, as a dict, under its own type and unde
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -66,6 +67,36 @@ class ErrorEvent:
     error: Exception | JsonObject
     """An exception of ours, or the server's `error` event as it came."""
     type: Literal["error"] = "error"
+
+    @property
+    def message(self) -> str:
+        """What went wrong, whoever tells it."""
+        if isinstance(self.error, Exception):
+            return str(self.error) or type(self.error).__name__
+        return self._text("message") or "the server gave no message"
+
+    @property
+    def code(self) -> str | None:
+        """The server's code for it, such as ``response_cancel_not_active``, if there is one."""
+        return self._text("code")
+
+    @property
+    def param(self) -> str | None:
+        """Which parameter the server complains of, if it is one."""
+        return self._text("param")
+
+    @property
+    def event_id(self) -> str | None:
+        """The client event that the server complains of, if it is one."""
+        return self._text("event_id")
+
+    def _text(self, name: str) -> str | None:
+        if isinstance(self.error, Exception):
+            value = getattr(self.error, name, None)
+        else:
+            details = self.error.get("error")
+            value = details.get(name) if isinstance(details, Mapping) else None
+        return value if isinstance(value, str) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,22 @@ The rules of `update_history` in prose. An item that is known takes the new item
 its place. A new item goes to the front when its `previous_item_id` is None, after the item that
 `previous_item_id` names, and to the end when that item is unknown or nothing was said. Audio is
 dropped unless asked for: it is what a history would otherwise consist of. A transcript of the
-model outlives an update without one, which is what the server sends after an interruption.
+model outlives an update without one, which is what the server sends after an interruption: it says
+what the model said, and `audio_end_ms` up to where that was heard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
-from realtime_core.errors import UserError
+from realtime_core.creation import ItemLike, item_fields
+from realtime_core.history_diff import HistoryDiff, diff_history
 from realtime_core.items import (
     AssistantMessageItem,
     InputAudioContent,
+    InputImageContent,
+    InputTextContent,
     OutputAudioContent,
     OutputTextContent,
     RealtimeItem,
@@ -29,58 +32,22 @@ __all__ = [
     "diff_history",
     "item_fields",
     "last_text_from_audio_output_message",
+    "merged_item",
     "remove_audio_from_content",
+    "transcribed_item",
+    "truncated_item",
     "update_history",
 ]
 
+_Part: TypeAlias = (
+    InputTextContent
+    | InputAudioContent
+    | InputImageContent
+    | OutputTextContent
+    | OutputAudioContent
+)
+
 TRANSCRIPTION_COMPLETED = "conversation.item.input_audio_transcription.completed"
-
-ItemLike = RealtimeItem | Mapping[str, Any]
-"""An item, or a mapping with an item's fields."""
-
-_ItemT = TypeVar("_ItemT", bound=ItemLike)
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryDiff(Generic[_ItemT]):
-    """What leads from one history to another."""
-
-    removals: list[_ItemT]
-    """Items of the old history that the new one lacks, in the old order."""
-    additions: list[_ItemT]
-    """Items of the new history that the old one lacks, in the new order."""
-    updates: list[_ItemT]
-    """Items that both have and whose fields differ, as they are to be, in the new order."""
-
-
-def item_fields(item: ItemLike) -> dict[str, Any]:
-    """The fields of an item that are set, as a plain dict."""
-    if isinstance(item, Mapping):
-        return dict(item)
-    return item.model_dump(exclude_unset=True)
-
-
-def diff_history(old: Sequence[_ItemT], new: Sequence[_ItemT]) -> HistoryDiff[_ItemT]:
-    """What to remove, add and update so that `old` becomes `new`. Linear in their lengths.
-
-    Items are the same when their ids are. `previous_item_id` does not count as a difference: an
-    item's place is its place in the list.
-
-    Raises:
-        UserError: An item would have to be created that holds audio of the model, which the
-            server cannot take.
-    """
-    old_fields = {str(_id(item)): _compared_fields(item) for item in old}
-    new_ids = {str(_id(item)) for item in new}
-    removals = [item for item in old if str(_id(item)) not in new_ids]
-    additions = [item for item in new if str(_id(item)) not in old_fields]
-    updates = [
-        item
-        for item in new
-        if str(_id(item)) in old_fields and old_fields[str(_id(item))] != _compared_fields(item)
-    ]
-    _refuse_output_audio([*additions, *updates])
-    return HistoryDiff(removals, additions, updates)
 
 
 def update_history(
@@ -99,7 +66,7 @@ def update_history(
     """
     if isinstance(update, Mapping):
         return _with_transcript(history, update)
-    item = update if keep_audio else _without_audio(update)
+    item = update if keep_audio else remove_audio_from_content(update)
     index = _index_of(history, item.item_id)
     if index is not None:
         return _replaced(history, index, item, keep_audio=keep_audio)
@@ -109,7 +76,52 @@ def update_history(
 
 def remove_audio_from_content(item: RealtimeItem) -> RealtimeItem:
     """The item with the audio of all its parts set to None."""
-    return _without_audio(item)
+    # By `type`, not by class: pydantic's `isinstance` is slow where the answer is no.
+    if item.type != "message" or item.role == "system":
+        return item
+    if not any(map(_may_hold_audio, item.content)):
+        return item
+    content = [
+        part.model_copy(update={"audio": None}) if _may_hold_audio(part) else part
+        for part in item.content
+    ]
+    return item.model_copy(update={"content": content})
+
+
+def merged_item(known: RealtimeItem, item: RealtimeItem) -> RealtimeItem:
+    """An item as it comes, with what is known of it and was left out."""
+    if isinstance(known, AssistantMessageItem) and isinstance(item, AssistantMessageItem):
+        return _keep_what_was_said(known, item)
+    return item
+
+
+def transcribed_item(item: RealtimeItem, transcript: object) -> RealtimeItem:
+    """The user's speech with its transcript; any other item as it is."""
+    if not isinstance(item, UserMessageItem):
+        return item
+    content = [
+        part.model_copy(update={"transcript": transcript})
+        if isinstance(part, InputAudioContent)
+        else part
+        for part in item.content
+    ]
+    return item.model_copy(update={"content": content, "status": "completed"})
+
+
+def truncated_item(item: RealtimeItem, content_index: int, audio_end_ms: float) -> RealtimeItem:
+    """The model's speech, marked as heard up to a place; any other item as it is.
+
+    The transcript stays: the server forgets it, as nobody can cut a text where the audio ends.
+    """
+    if not isinstance(item, AssistantMessageItem):
+        return item
+    content = [
+        part.model_copy(update={"audio_end_ms": audio_end_ms})
+        if index == content_index and isinstance(part, OutputAudioContent)
+        else part
+        for index, part in enumerate(item.content)
+    ]
+    return item.model_copy(update={"content": content})
 
 
 def last_text_from_audio_output_message(item: object) -> str | None:
@@ -140,54 +152,21 @@ def _text_of_mapping(part: object) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _id(item: ItemLike) -> object:
-    return item.get("item_id") if isinstance(item, Mapping) else item.item_id
-
-
-def _compared_fields(item: ItemLike) -> dict[str, Any]:
-    fields = item_fields(item)
-    fields.pop("previous_item_id", None)
-    return fields
-
-
-def _refuse_output_audio(items: Iterable[ItemLike]) -> None:
-    for item in items:
-        fields = item_fields(item)
-        if fields.get("type") != "message" or fields.get("role") != "assistant":
-            continue
-        if any(part.get("type") == "output_audio" for part in fields.get("content", ())):
-            # Worded as OpenAI Agents JS words it: programs that were ported look for it.
-            raise UserError(
-                f"Assistant output_audio history item {fields['item_id']} cannot be replayed "
-                "through OpenAI Realtime. Convert its transcript to output_text content or remove "
-                "the item before calling updateHistory()."
-            )
-
-
 def _with_transcript(
     history: Sequence[RealtimeItem], event: Mapping[str, Any]
 ) -> tuple[RealtimeItem, ...]:
     index = _index_of(history, event.get("item_id"))
     if event.get("type") != TRANSCRIPTION_COMPLETED or index is None:
         return tuple(history)
-    item = history[index]
-    if not isinstance(item, UserMessageItem):
-        return tuple(history)
-    content = [
-        part.model_copy(update={"transcript": event.get("transcript")})
-        if isinstance(part, InputAudioContent)
-        else part
-        for part in item.content
-    ]
-    heard = item.model_copy(update={"content": content, "status": "completed"})
+    heard = transcribed_item(history[index], event.get("transcript"))
     return (*history[:index], heard, *history[index + 1 :])
 
 
 def _replaced(
     history: Sequence[RealtimeItem], index: int, item: RealtimeItem, *, keep_audio: bool
 ) -> tuple[RealtimeItem, ...]:
-    item = _keep_transcripts(history[index], item)
-    others = history if keep_audio else [_without_audio(other) for other in history]
+    item = merged_item(history[index], item)
+    others = history if keep_audio else [remove_audio_from_content(other) for other in history]
     return (*others[:index], item, *others[index + 1 :])
 
 
@@ -207,32 +186,27 @@ def _index_of(history: Sequence[RealtimeItem], item_id: object) -> int | None:
     return None
 
 
-def _without_audio(item: RealtimeItem) -> RealtimeItem:
-    if not isinstance(item, UserMessageItem | AssistantMessageItem):
-        return item
-    if not any(_may_hold_audio(part) for part in item.content):
-        return item
-    content = [
-        part.model_copy(update={"audio": None}) if _may_hold_audio(part) else part
-        for part in item.content
-    ]
-    return item.model_copy(update={"content": content})
-
-
-def _may_hold_audio(part: object) -> bool:
+def _may_hold_audio(part: _Part) -> bool:
     """Whether the part has audio, or leaves open whether it has."""
-    if not isinstance(part, InputAudioContent | OutputAudioContent):
+    if part.type not in ("input_audio", "output_audio"):
         return False
     return part.audio is not None or "audio" not in part.model_fields_set
 
 
-def _keep_transcripts(known: RealtimeItem, item: RealtimeItem) -> RealtimeItem:
-    if not isinstance(known, AssistantMessageItem) or not isinstance(item, AssistantMessageItem):
-        return item
+def _keep_what_was_said(
+    known: AssistantMessageItem, item: AssistantMessageItem
+) -> AssistantMessageItem:
     content = list(item.content)
+    is_changed = False
     for index, (before, part) in enumerate(zip(known.content, item.content, strict=False)):
-        if not isinstance(before, OutputAudioContent) or not isinstance(part, OutputAudioContent):
+        if before.type != "output_audio" or part.type != "output_audio":
             continue
+        kept: dict[str, Any] = {}
         if before.transcript and not part.transcript:
-            content[index] = part.model_copy(update={"transcript": before.transcript})
-    return item.model_copy(update={"content": content})
+            kept["transcript"] = before.transcript
+        if before.audio_end_ms is not None and part.audio_end_ms is None:
+            kept["audio_end_ms"] = before.audio_end_ms
+        if kept:
+            content[index] = part.model_copy(update=kept)
+            is_changed = True
+    return item.model_copy(update={"content": content}) if is_changed else item

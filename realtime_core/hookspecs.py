@@ -19,8 +19,10 @@ import pluggy
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioRecorder, AudioSink, AudioSource
+    from realtime_core.batch.engine import BatchEngine
     from realtime_core.devices import AudioDevice
     from realtime_core.middleware import EventMiddleware
+    from realtime_core.speech import SpeechEngine
     from realtime_core.transport import RealtimeTransportLayer
 
 __all__ = ["ENTRY_POINT_GROUP", "RealtimeHooks", "hookimpl"]
@@ -36,6 +38,8 @@ SinkFactory: TypeAlias = "Callable[[str], AudioSink]"
 TapFactory: TypeAlias = "Callable[[str], AudioRecorder]"
 MiddlewareFactory: TypeAlias = "Callable[[str], EventMiddleware]"
 DeviceLister: TypeAlias = "Callable[[], Sequence[AudioDevice]]"
+SpeechEngineFactory: TypeAlias = "Callable[[str], SpeechEngine]"
+BatchEngineFactory: TypeAlias = "Callable[[], BatchEngine]"
 TransportFactory: TypeAlias = "Callable[..., RealtimeTransportLayer]"
 
 
@@ -89,8 +93,25 @@ class RealtimeHooks:
         raise AssertionError("a specification is not called")
 
     @hookspec
+    def realtime_batch_engines(self) -> Mapping[str, BatchEngineFactory]:
+        """What runs the jobs of a batch, by name (``realtime batch --engine``).
+
+        A factory takes nothing and returns a `realtime_core.batch.engine.BatchEngine`; it opens
+        nothing.
+        """
+        raise AssertionError("a specification is not called")
+
+    @hookspec
     def realtime_transports(self) -> Mapping[str, TransportFactory]:
         """Transports by name. A factory takes the keyword arguments of the transport's class."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def realtime_speech_engines(self) -> Mapping[str, SpeechEngineFactory]:
+        """What hears and speaks, by name; factories as for sources.
+
+        The local server's responders listen and talk with it.
+        """
         raise AssertionError("a specification is not called")
 
     @hookspec
@@ -102,7 +123,12 @@ class RealtimeHooks:
     def realtime_local_servers(self) -> Mapping[str, Callable[..., Any]]:
         """Servers that can be run on this machine, by name; ``realtime serve`` runs them.
 
-        A factory takes ``host``, ``port`` and ``responder`` and returns an asynchronous context
-        manager that has ``url`` while it is open: the base URL, ending in ``/v1``.
+        A factory takes ``host``, ``port``, ``responder`` and ``plugins``, and whichever of the
+        other options of ``realtime serve`` it has: ``allowed_hosts``, ``allowed_origins``,
+        ``api_key``, ``strict``, ``faults`` (texts), ``seed``, ``max_sessions``, ``max_session_s``,
+        ``max_idle_s``, ``observer`` (`realtime_core.serving.ServerObserver`) and ``keep_events``;
+        the command gives those that were asked for. It returns an asynchronous context manager
+        that has ``url`` while it is open: the base URL, ending in ``/v1``. For the fixture
+        `realtime_server` it also has ``websocket_url``, ``sessions`` and ``forget_sessions()``.
         """
         raise AssertionError("a specification is not called")

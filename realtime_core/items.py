@@ -8,7 +8,7 @@ first) differs from a `previous_item_id` that was never set (nothing is known ab
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, TypeAdapter
 
@@ -41,9 +41,16 @@ class _Model(BaseModel):
     # Built when first used: importing this package must stay cheap.
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
+    _said: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say what the thing is."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:
+        cls._said = frozenset({"type", "role"} & cls.model_fields.keys())
+
     def model_post_init(self, _context: Any) -> None:
-        # They say what the thing is, so they belong to what is dumped even when left to default.
-        self.__pydantic_fields_set__.update({"type", "role"} & type(self).model_fields.keys())
+        # They belong to what is dumped even when left to default.
+        self.__pydantic_fields_set__.update(self._said)
 
 
 class InputTextContent(_Model):
@@ -86,6 +93,9 @@ class OutputAudioContent(_Model):
     audio: Text | None = None
     """base64; None where the history keeps no audio."""
     transcript: Text | None = None
+    """What the model said, also where not all of it was heard."""
+    audio_end_ms: int | float | None = None
+    """Up to where the user heard it, where the server cut it; None where it was not cut."""
 
 
 class _Item(_Model):
@@ -133,17 +143,22 @@ class FunctionCallItem(_Item):
     """JSON, as the model wrote it."""
     name: Text
     output: Text | None = None
+    call_id: Text | None = None
+    """What the output names to say that it is of this call; events leave it out, a transport's
+    `history` has it."""
 
 
 class McpCallItem(_Item):
     """A call of a tool on an MCP server, made by the Realtime server."""
 
     type: Literal["mcp_call", "mcp_tool_call"] = "mcp_call"
-    status: ItemStatus
+    status: ItemStatus | Literal["failed"]
     arguments: Text
     """JSON, as the model wrote it."""
     name: Text
     output: Text | None = None
+    error: Any = None
+    """Why it failed, as the server tells it; None where it did not fail."""
 
 
 class McpApprovalRequestItem(_Model):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from realtime_core.middleware import EventMiddleware
     from realtime_core.replay import ReplayEngine
     from realtime_core.specs import Option
+    from realtime_core.speech import SpeechEngine
 
 __all__ = ["PluginManager", "PluginStatus", "default_plugins"]
 
@@ -37,7 +38,9 @@ KINDS = {
     "devices": "realtime_audio_devices",
     "middleware": "realtime_event_middlewares",
     "engine": "realtime_engines",
+    "batch engine": "realtime_batch_engines",
     "transport": "realtime_transports",
+    "speech engine": "realtime_speech_engines",
     "responder": "realtime_responders",
     "local server": "realtime_local_servers",
 }
@@ -142,6 +145,11 @@ class PluginManager:
     def engine(self, spec: str) -> ReplayEngine:
         """The engine that a record's header names."""
         made: ReplayEngine = self._make("engine", spec)
+        return made
+
+    def speech_engine(self, spec: str) -> SpeechEngine:
+        """The speech engine that a spec such as ``"local"`` names."""
+        made: SpeechEngine = self._make("speech engine", spec)
         return made
 
     def responder(self, spec: str) -> Any:

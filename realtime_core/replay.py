@@ -127,6 +127,7 @@ class Replay:
             case "in" | "call" as kind:
                 untaken = _strings(line.get("untaken", []), number)
                 self._expect_nothing(number, {"sends", "emits"} - untaken)
+                self._tell_time(number, line.get("now"))
                 self._do(number, *_call(kind, line, number))
             case "out":
                 self._expect(number, line, self._next_send(line, number))
@@ -158,6 +159,15 @@ class Replay:
             method(*args, **kwargs)
         except Exception as exc:  # what the program did wrong, and what is wrong with the engine
             self._raised = type(exc).__name__
+
+    def _tell_time(self, number: int, now: Any) -> None:
+        """Tell the engine the time, as whoever recorded did before the step."""
+        if now is None:
+            return
+        advance = getattr(self._engine, "advance", None)
+        if not isinstance(now, int | float) or not callable(advance):
+            raise RecordError(f"the engine cannot be told the time {now!r}", line=number)
+        advance(now)
 
     def _take_raised(self) -> str | None:
         raised, self._raised = self._raised, None

@@ -18,7 +18,9 @@ from realtime_core.emitter import Emitter
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from realtime_core.creation import ItemLike
     from realtime_core.events import FunctionCall
+    from realtime_core.handles import HistoryResetHandle, ResponseHandle
     from realtime_core.items import McpApprovalRequestItem, RealtimeItem
 
 __all__ = ["ApiKey", "ConnectionState", "ConnectionStatus", "RealtimeTransportLayer"]
@@ -87,6 +89,10 @@ class RealtimeTransportLayer(Emitter, ABC):
     ) -> None:
         """Connect, and wait until the session has the configuration asked for.
 
+        On a link that keeps all events in order, as a WebSocket does, it is enough that the
+        configuration is the first of them: nothing that follows meets another. Such a transport
+        does not wait for the server's confirmation, and a refusal comes as `error`.
+
         Connecting while connected does nothing; while connecting, it waits for the attempt under
         way. Cancelling ends the attempt and releases everything.
 
@@ -142,15 +148,21 @@ class RealtimeTransportLayer(Emitter, ABC):
         Args:
             pcm: In the session's input format; by default int16, 24 kHz, mono.
             commit: Whether the user's turn ends with it.
+
+        Raises:
+            TransportError: There is no connection, or the audio is too much for one event of it.
         """
 
     @abstractmethod
-    def request_response(self, response: Mapping[str, Any] | None = None) -> None:
+    def request_response(self, response: Mapping[str, Any] | None = None) -> ResponseHandle:
         """Ask for a response, as soon as no other is under way.
 
         Args:
             response: Settings of this response only. Requests without settings are merged while
-                they wait.
+                they wait. With ``"conversation": "none"`` it runs beside others.
+
+        Returns:
+            A handle whose `wait_created` tells how it went; it may be ignored.
         """
 
     @abstractmethod
@@ -185,6 +197,9 @@ class RealtimeTransportLayer(Emitter, ABC):
     def interrupt(self, cancel_ongoing_response: bool = True) -> None:
         """Make the model stop talking, now.
 
+        What was not heard yet never will be. If any audio is cut off by this, or by the server
+        because the user talks, `audio_interrupted` tells it, once.
+
         Args:
             cancel_ongoing_response: Whether to cancel the response too, not only its audio.
         """
@@ -195,13 +210,31 @@ class RealtimeTransportLayer(Emitter, ABC):
 
     @abstractmethod
     def reset_history(
-        self, old_history: Sequence[RealtimeItem], new_history: Sequence[RealtimeItem]
-    ) -> None:
-        """Make the server's conversation the new one.
+        self,
+        old_history: Sequence[ItemLike],
+        new_history: Sequence[ItemLike],
+        *,
+        audio_as_transcript: bool = False,
+    ) -> HistoryResetHandle:
+        """Make the server's conversation the new one, order included; `history` follows.
+
+        Items that both have stay as they are, and so do the server's items that neither has. An
+        item that both have and that the server has deleted meanwhile is not brought back.
 
         Args:
             old_history: What the server has.
-            new_history: What it shall have.
+            new_history: What it shall have. Speech of the model cannot be created, nor speech of
+                the user without its audio, nor MCP items: they may stay and may go.
+            audio_as_transcript: Whether speech that would have to be created becomes text, where
+                it has a transcript.
+
+        Returns:
+            A handle whose `wait_applied` tells how it went; it may be ignored.
+
+        Raises:
+            UserError: The server cannot be brought there; the item is named. Nothing was sent.
+            TransportError: A request could not be sent. What was sent before is undone as far as
+                possible.
         """
 
     @abstractmethod

@@ -1,6 +1,8 @@
-"""Tests of the contracts, for whoever writes a transport, source, sink or middleware.
+"""What transports, sources, sinks, middlewares, and the programs on top of them, are tested with.
 
-Importing it needs pytest; the coroutine tests need pytest-asyncio.
+Contracts for whoever writes one of them, a server in a thread, and a bad network.
+
+Importing the contracts needs pytest; the coroutine tests need pytest-asyncio.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from realtime_core.testing.harness import Capability, FarEnd, Manner, TransportHarness
     from realtime_core.testing.middlewares import EventMiddlewareContract, MiddlewareCase
+    from realtime_core.testing.running_server import RunningServer
     from realtime_core.testing.sinks import AudioSinkContract, SinkCase
     from realtime_core.testing.sources import AudioSourceContract, SourceCase
     from realtime_core.testing.transport_contract import TransportContract
+    from realtime_core.testing.udp_relay import LinkConditions, UdpRelay
 
 __all__ = [
     "AudioSinkContract",
@@ -21,12 +25,15 @@ __all__ = [
     "Capability",
     "EventMiddlewareContract",
     "FarEnd",
+    "LinkConditions",
     "Manner",
     "MiddlewareCase",
+    "RunningServer",
     "SinkCase",
     "SourceCase",
     "TransportContract",
     "TransportHarness",
+    "UdpRelay",
 ]
 
 _HOMES = {
@@ -35,12 +42,15 @@ _HOMES = {
     "Capability": "harness",
     "EventMiddlewareContract": "middlewares",
     "FarEnd": "harness",
+    "LinkConditions": "udp_relay",
     "Manner": "harness",
     "MiddlewareCase": "middlewares",
+    "RunningServer": "running_server",
     "SinkCase": "sinks",
     "SourceCase": "sources",
     "TransportContract": "transport_contract",
     "TransportHarness": "harness",
+    "UdpRelay": "udp_relay",
 }
 
 

@@ -27,6 +27,7 @@ SENDING_CALLS: dict[str, Callable[[RealtimeTransportLayer], Any]] = {
     "add_image": lambda transport: transport.add_image(
         "data:image/png;base64,AA==", trigger_response=False
     ),
+    "send_audio": lambda transport: transport.send_audio(bytes(2)),
     "request_response": lambda transport: transport.request_response(),
     "update_session_config": lambda transport: transport.update_session_config(
         {"instructions": "Other"}
@@ -37,7 +38,7 @@ SENDING_CALLS: dict[str, Callable[[RealtimeTransportLayer], Any]] = {
     "send_mcp_response": lambda transport: transport.send_mcp_response(REQUEST, True),
     "reset_history": lambda transport: transport.reset_history([], []),
 }
-"""All but `send_audio`, `interrupt` and `mute`, which may do nothing without a connection."""
+"""All but `interrupt` and `mute`, which may do nothing without a connection."""
 
 SENT_BY: dict[str, list[str]] = {
     "send_event": ["contract.event"],

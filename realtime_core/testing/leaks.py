@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
-__all__ = ["LeakWatch", "LoopLeakWatch"]
+__all__ = ["LeakWatch", "LoopLeakWatch", "long_lived"]
 
 TRIES = 20
 PAUSE_S = 0.05
@@ -16,6 +19,19 @@ PAUSE_S = 0.05
 
 NOT_COUNTED = ("asyncio_", "pytest_timeout")
 """Threads that belong to the loop or the test runner."""
+
+
+_long_lived_threads: WeakSet[threading.Thread] = WeakSet()
+_long_lived_sockets: set[str] = set()
+
+
+@contextmanager
+def long_lived() -> Iterator[None]:
+    """What is opened within is to outlive the test, and is no leak of it."""
+    threads, sockets = _threads(), _sockets()
+    yield
+    _long_lived_threads.update(_threads() - threads)
+    _long_lived_sockets.update(_sockets() - sockets)
 
 
 class LeakWatch:
@@ -37,8 +53,9 @@ class LeakWatch:
         return left
 
     def _look(self) -> list[str]:
-        threads = [f"thread {thread.name}" for thread in _threads() - self._threads]
-        return threads + sorted(_sockets() - self._sockets)
+        threads = _threads() - self._threads - set(_long_lived_threads)
+        sockets = _sockets() - self._sockets - _long_lived_sockets
+        return [f"thread {thread.name}" for thread in threads] + sorted(sockets)
 
 
 class LoopLeakWatch(LeakWatch):

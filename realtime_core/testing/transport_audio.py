@@ -152,6 +152,24 @@ class AudioContract(Suite):
                 see=RealtimeTransportLayer.interrupt,
             )
 
+    async def test_an_interruption_is_told_once(self, harness: TransportHarness) -> None:
+        needs(harness, Capability.SINK)
+        async with Trial(harness, sink=Store()) as trial:
+            await trial.connect()
+            trial.transport.interrupt()
+            self._speak(trial, 0.5)
+            await trial.wait(lambda: trial.of("audio"))
+            seen = [trial.names.count("audio_interrupted")]
+            for _ in range(2):
+                trial.transport.interrupt()
+                seen.append(trial.names.count("audio_interrupted"))
+            require(
+                seen == [0, 1, 1],
+                "`audio_interrupted` tells, once, that audio was cut off",
+                seen=seen,
+                see=RealtimeTransportLayer.interrupt,
+            )
+
     async def test_a_source_that_fails_is_reported_and_the_call_goes_on(
         self, harness: TransportHarness
     ) -> None:

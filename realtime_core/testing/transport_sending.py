@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from realtime_core.errors import TransportError, UserError
+from realtime_core.handles import HistoryResetHandle
 from realtime_core.testing.calls import SENDING_CALLS, SENT_BY
 from realtime_core.testing.demand import require
 from realtime_core.testing.harness import TransportHarness
@@ -317,7 +318,7 @@ class SendingContract(Suite):
             trial.send(*trial.script.user_item("item_2", "two", previous="item_1"))
             await trial.told_all()
             old = trial.transport.history
-            trial.transport.reset_history(old, old[:1])
+            handle = trial.transport.reset_history(old, old[:1])
             sent = await trial.sent_all()
             deleted = [event["item_id"] for event in trial.sent_of("conversation.item.delete")]
             require(
@@ -328,6 +329,12 @@ class SendingContract(Suite):
             )
             trial.send(trial.script.deleted("item_2"))
             await trial.told_all()
+            require(
+                handle.is_settled,
+                "the handle that reset_history() returns tells when each step is confirmed",
+                seen=handle,
+                see=HistoryResetHandle.wait_applied,
+            )
             trial.transport.reset_history(trial.transport.history, old)
             await trial.sent_all()
             created = [e["item"]["id"] for e in trial.sent_of("conversation.item.create")]

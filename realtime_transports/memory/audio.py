@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ __all__ = ["AudioSettings", "ConnectionAudio"]
 log = logging.getLogger(__name__)
 
 RATE_HZ = 24_000
-PIECE_SAMPLES = RATE_HZ // 10
+PIECE_SAMPLES = RATE_HZ // 5
 MAX_BUFFERED_S = 10.0
 """How far the sink may be behind before the server waits."""
 
@@ -127,7 +126,7 @@ async def _within_deadline(ending: Awaitable[None], failure: str) -> None:
 
 
 class SourcePump:
-    """Reads the source to its end and sends what it brings, in pieces of 100 ms."""
+    """Reads the source to its end and sends what it brings, in pieces of 200 ms."""
 
     def __init__(
         self,
@@ -217,7 +216,7 @@ class SinkPump:
         self._buffered_s = 0.0
         self._came_samples = 0
         self._came_s = 0.0
-        self._part_began_s = 0.0
+        self._clears = 0
         self._heard_before_s: float | None = None
         self._resampler: StreamingResampler | None = None
         self._changed = asyncio.Event()
@@ -243,30 +242,31 @@ class SinkPump:
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
-    def begin_part(self) -> None:
-        """What comes now belongs to another item."""
-        self._part_began_s = self._came_s
-
-    def heard_ms(self) -> float:
-        """How much of the part that came last was heard; all of it where nothing plays."""
+    def unheard_ms(self) -> float:
+        """How much of what came is still to be heard; nothing where nothing plays."""
         if self._sink is None or self._heard_before_s is None:
-            return math.inf
-        heard_s = self._played_s() - self._heard_before_s - self._part_began_s
-        return max(0.0, round(heard_s * 1000, 3))
+            return 0.0
+        heard_s = self._played_s() - self._heard_before_s
+        return max(0.0, (self._came_s - heard_s) * 1000)
 
     def clear(self) -> None:
         """Drop what came and was not heard yet."""
         self._frames.clear()
         self._buffered_s = 0.0
+        self._clears += 1
         self._changed.set()
+        self._clear_sink()
+
+    def _clear_sink(self) -> None:
         if self._sink is None or self._heard_before_s is None:
             return
+        self._resampler = None  # it may hold some
         try:
             self._sink.clear()
         except Exception as exc:  # a sink is foreign code
             self._give_up(exc)
             return
-        self._came_s = self._part_began_s = self._played_s() - self._heard_before_s
+        self._came_s = self._played_s() - self._heard_before_s + self._buffered_s
 
     async def wait_room(self) -> None:
         """Wait until the sink is not far behind."""
@@ -307,6 +307,7 @@ class SinkPump:
         if self._sink is None:
             return
         self._is_writing = True
+        clears = self._clears
         try:
             with telling_of_stalls("sink", self._sink, self._report):
                 await self._sink.write(self._resample(frame, self._sink.rate_hz))
@@ -315,6 +316,8 @@ class SinkPump:
         finally:
             self._is_writing = False
             self._changed.set()
+        if self._clears != clears:  # the sink took the frame after it was cleared
+            self._clear_sink()
 
     def _resample(self, frame: AudioFrame, rate_hz: int | None) -> AudioFrame:
         if rate_hz is None or rate_hz == RATE_HZ:

@@ -13,7 +13,7 @@ from realtime_core.errors import ConnectionLostError, TransportError
 from realtime_transports.local_server.responders import Responder
 from realtime_transports.local_server.session import Session
 from realtime_transports.openai import wire
-from realtime_transports.openai.server_protocol import Link, ServerProtocol
+from realtime_transports.openai.server_protocol import Link
 from realtime_transports.openai.server_session import SessionConfig
 
 if TYPE_CHECKING:
@@ -140,23 +140,28 @@ class RespondingServer(MemoryServer):
         self._wait_heard = wait_heard
         self._session: Session | None = None
         self._ids: Counter[str] = Counter()
+        self._text = ""
 
     def begin(self, link: MemoryLink) -> None:
         """Begin a new session and greet the client."""
         super().begin(link)
         config = SessionConfig(self._make_id("sess"), audio_formats=AUDIO_FORMATS)
-        protocol = ServerProtocol(Link.WEBSOCKET, config, make_id=self._make_id)
         if isinstance(self._given, Responder):
             responder = self._given
         else:
             responder = self._owned = self._given()
-        self._session = Session(protocol, responder, self)
+        self._session = Session(Link.WEBSOCKET, config, responder, self, make_id=self._make_id)
         self._session.start()
 
-    def receive(self, event: dict[str, Any]) -> None:
-        """Give it to the protocol."""
+    def take(self, text: str) -> None:
+        """A client's message; only the transport calls this."""
+        self._text = text
+        super().take(text)
+
+    def receive(self, event: dict[str, Any]) -> None:  # noqa: ARG002 - of the base
+        """Give it to the protocol, as the text that it came in."""
         if self._session is not None:
-            self._session.receive_message(wire.dump(event))
+            self._session.receive_message(self._text)
 
     async def end(self) -> None:
         """Stop answering."""
@@ -174,6 +179,10 @@ class RespondingServer(MemoryServer):
         """Send an event of the protocol."""
         if self._link is not None and self._link.is_open:
             self.send_text(wire.dump(event))
+
+    def end_session(self, _reason: str) -> None:
+        """Hang up."""
+        self.hang_up()
 
     def play(self, _samples: Pcm16) -> None:
         """Never asked for: audio is in events."""

@@ -20,7 +20,7 @@ from realtime_transports.memory.link import LinkEvents, MemoryLink
 from realtime_transports.memory.script import ScriptedAnswer, ScriptedResponder
 from realtime_transports.memory.server import MemoryServer, RespondingServer
 from realtime_transports.openai.transport import OpenAIRealtimeBase
-from realtime_transports.openai.websocket_protocol import PlayingAudio, WebSocketProtocol
+from realtime_transports.openai.websocket_protocol import WebSocketProtocol
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioSink, AudioSource, AudioTap
@@ -96,7 +96,6 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         self._link: MemoryLink | None = None
         self._audio: ConnectionAudio | None = None
         self._attempt: Attempt | None = None
-        self._part: PlayingAudio | None = None
 
     # What it is
 
@@ -196,7 +195,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
             )
         )
         self.server.begin(link)
-        self._protocol.link_opened(attempt.session_config)
+        self._begin_link(attempt.session_config)
         self._flush()
         if not attempt.is_configuring:
             # Nobody would confirm it, and here nothing else is worth waiting for.
@@ -212,12 +211,9 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         attempt = self._attempt
         if attempt is not None and event["type"] == "session.updated":
             self._confirm(attempt, event.get("session"))
-        heard_ms = self._audio.incoming.heard_ms() if self._audio else 0.0
-        self._protocol.receive(event, heard_ms=heard_ms)
-        if self._protocol.playing is not self._part:
-            self._part = self._protocol.playing
-            if self._audio is not None:
-                self._audio.incoming.begin_part()
+            if self._link is None:  # a listener has closed it
+                return
+        self._protocol.receive(event, unheard_ms=self._unheard_ms())
         self._flush_received()
         if self._attempt is not None and event["type"] == "error":
             self._fail(rejected_config(event))
@@ -286,11 +282,15 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
 
     def interrupt(self, cancel_ongoing_response: bool = True) -> None:
         """Make the model stop talking: here at once, then on the server."""
-        link, audio = self._link, self._audio
-        heard_ms = audio.incoming.heard_ms() if audio else 0.0
-        self._perform(lambda: self._protocol.interrupt(cancel_ongoing_response, heard_ms=heard_ms))
+        link, unheard_ms = self._link, self._unheard_ms()
+        self._perform(
+            lambda: self._protocol.interrupt(cancel_ongoing_response, unheard_ms=unheard_ms)
+        )
         if self._link is link and self._protocol.has_truncation:
             self._perform(self._protocol.send_truncation)
+
+    def _unheard_ms(self) -> float:
+        return self._audio.incoming.unheard_ms() if self._audio else 0.0
 
     def mute(self, muted: bool) -> None:
         """Replace the source's audio by silence, or not; now and in later connections."""
@@ -350,7 +350,7 @@ class OpenAIRealtimeMemory(OpenAIRealtimeBase):
         link, self._link = self._link, None
         audio, self._audio = self._audio, None
         had_status, self._status = self._status, "disconnected"
-        self._protocol.link_closed()
+        self._end_link()
         if link is not None:
             link.close()
         if link is not None or audio is not None:

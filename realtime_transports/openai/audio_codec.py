@@ -18,6 +18,9 @@ PCM_RATE_HZ: Final = 24_000
 
 G711_RATE_HZ: Final = 8_000
 
+_MAX_RATE_HZ: Final = 768_000
+"""More than any audio has."""
+
 _BIAS: Final = 132
 
 _NAMES: Final = {
@@ -37,9 +40,13 @@ def rate_hz_of(audio_format: object) -> int:
     """
     if _law(audio_format) is not None:
         return G711_RATE_HZ
-    rate_hz = audio_format.get("rate") if isinstance(audio_format, Mapping) else None
-    is_pcm = isinstance(audio_format, Mapping) and audio_format.get("type") == "audio/pcm"
-    return int(rate_hz) if is_pcm and isinstance(rate_hz, int | float) and rate_hz > 0 else 24_000
+    # A server may say anything; `dict` stands first because `Mapping` takes long to look at.
+    if not isinstance(audio_format, (dict, Mapping)) or audio_format.get("type") != "audio/pcm":
+        return PCM_RATE_HZ
+    rate_hz = audio_format.get("rate")
+    if isinstance(rate_hz, (int, float)) and 1 <= rate_hz <= _MAX_RATE_HZ:
+        return int(rate_hz)
+    return PCM_RATE_HZ
 
 
 def bytes_per_sample(audio_format: object) -> int:
@@ -65,7 +72,7 @@ def encode(samples: Pcm16, audio_format: object) -> bytes:
 
 
 def _law(audio_format: object) -> str | None:
-    kind = audio_format.get("type") if isinstance(audio_format, Mapping) else audio_format
+    kind = audio_format.get("type") if isinstance(audio_format, (dict, Mapping)) else audio_format
     return _NAMES.get(kind) if isinstance(kind, str) else None
 
 

@@ -40,6 +40,13 @@ def plain_object(value: object, *, field: str) -> Json:
     return copy
 
 
+def member(value: object, *path: str) -> object:
+    """What is under the keys of `path`, one inside the other; None where there is no such thing."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
 def snake_spelled(value: Mapping[str, object], names: Mapping[str, str]) -> Json:
     """`value` with the keys that `names` lists renamed; all others are kept.
 

@@ -6,7 +6,7 @@ Nothing here is remembered from one event to the next; what needs memory is in `
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from realtime_core.errors import ProtocolError
@@ -37,24 +37,23 @@ def derived_events(event: JsonObject) -> list[Emit]:
     """The events that follow a server event, its own type first.
 
     Args:
-        event: What `server_events.known_fields` gave.
+        event: One that has a known form (`server_events.has_known_form`).
 
     Returns:
         The events; the last one is an `error` where the server describes an item that is none.
     """
-    if event["type"] == "error":
+    event_type = event["type"]
+    if event_type == "error":
         return [Emit("error", (ErrorEvent(event),))]
-    events = [Emit(event["type"], (event,))]
-    derive = _DERIVATIONS.get(event["type"])
+    events = [Emit(event_type, (event,))]
+    derive = _DERIVATIONS.get(event_type)
     if derive is None:
         return events
     try:
-        events.extend(derive(event))
-    except (ValueError, RecursionError) as exc:
+        events += derive(event)
+    except (ValueError, RecursionError, ArithmeticError) as exc:
         # pydantic's ValidationError and json's JSONDecodeError are ValueErrors.
-        error = ProtocolError(f"the server sent an item in {event['type']!r} that cannot be read")
-        error.__cause__ = exc
-        events.append(Emit("error", (ErrorEvent(error),)))
+        events.append(_unreadable(event, exc))
     return events
 
 
@@ -72,11 +71,19 @@ def audio_event(event: JsonObject) -> AudioEvent:
     )
 
 
-def _response_created(event: JsonObject) -> Iterator[Emit]:
-    yield Emit("turn_started", (TurnStarted(event),))
+def _unreadable(event: JsonObject, exc: Exception) -> Emit:
+    item = event.get("item")
+    what = f"item {item.get('id')!r}" if isinstance(item, dict) else "an object"
+    error = ProtocolError(f"the server sent {what} in {event['type']!r} that cannot be read")
+    error.__cause__ = exc
+    return Emit("error", (ErrorEvent(error),))
 
 
-def _response_done(event: JsonObject) -> Iterator[Emit]:
+def _response_created(event: JsonObject) -> list[Emit]:
+    return [Emit("turn_started", (TurnStarted(event),))]
+
+
+def _response_done(event: JsonObject) -> list[Emit]:
     response = event["response"]
     usage = response.get("usage") or {}
     spent = TurnUsage(
@@ -86,90 +93,93 @@ def _response_done(event: JsonObject) -> Iterator[Emit]:
         input_tokens_details=usage.get("input_token_details") or {},
         output_tokens_details=usage.get("output_token_details") or {},
     )
-    yield Emit(
-        "usage_update",
-        (
-            UsageUpdate(
-                input_tokens=spent.input_tokens,
-                output_tokens=spent.output_tokens,
-                total_tokens=spent.total_tokens,
-                input_tokens_details=[spent.input_tokens_details],
-                output_tokens_details=[spent.output_tokens_details],
-            ),
-        ),
+    update = UsageUpdate(
+        input_tokens=spent.input_tokens,
+        output_tokens=spent.output_tokens,
+        total_tokens=spent.total_tokens,
+        input_tokens_details=[spent.input_tokens_details],
+        output_tokens_details=[spent.output_tokens_details],
     )
     turn = TurnResponse(response.get("id") or "", response.get("output") or [], spent)
-    yield Emit("turn_done", (TurnDone(turn),))
+    return [Emit("usage_update", (update,)), Emit("turn_done", (TurnDone(turn),))]
 
 
-def _audio_done(_event: JsonObject) -> Iterator[Emit]:
-    yield Emit("audio_done")
+def _audio_done(_event: JsonObject) -> list[Emit]:
+    return [Emit("audio_done")]
 
 
-def _transcript_delta(event: JsonObject) -> Iterator[Emit]:
+def _transcript_delta(event: JsonObject) -> list[Emit]:
     delta = TranscriptDelta(event["delta"], event["item_id"], event["response_id"])
-    yield Emit("audio_transcript_delta", (delta,))
+    return [Emit("audio_transcript_delta", (delta,))]
 
 
-def _text_delta(event: JsonObject) -> Iterator[Emit]:
+def _text_delta(event: JsonObject) -> list[Emit]:
     delta = TextDelta(event["delta"], event["item_id"], event["response_id"])
-    yield Emit("output_text_delta", (delta,))
+    return [Emit("output_text_delta", (delta,))]
 
 
-def _item_deleted(event: JsonObject) -> Iterator[Emit]:
-    yield Emit("item_deleted", (ItemDeleted(event["item_id"]),))
+def _item_deleted(event: JsonObject) -> list[Emit]:
+    return [Emit("item_deleted", (ItemDeleted(event["item_id"]),))]
 
 
-def _conversation_item(event: JsonObject) -> Iterator[Emit]:
+def _conversation_item(event: JsonObject) -> list[Emit]:
     item = event["item"]
     is_done = event["type"] == "conversation.item.done"
     match item.get("type"):
         case "message":
             is_added = event["type"] == "conversation.item.added"
-            yield _item_update(
-                _message(
-                    item,
-                    status="in_progress" if is_added else "completed",
-                    **_picked(event, "previous_item_id"),
-                )
-            )
+            status = "in_progress" if is_added else "completed"
+            # One that is retrieved stays where it is.
+            is_placed = event["type"] != "conversation.item.retrieved"
+            place = _picked(event, "previous_item_id") if is_placed else {}
+            return [_item_update(_message(item, status=status, **place))]
         case "mcp_list_tools" if is_done:
             tools = McpToolsListed(item.get("server_label", ""), item.get("tools", []))
-            yield Emit("mcp_tools_listed", (tools,))
+            return [Emit("mcp_tools_listed", (tools,))]
         case "mcp_approval_request" if is_done:
             request = _approval_request(item)
-            yield _item_update(request)
-            yield Emit("mcp_approval_request", (request,))
+            return [_item_update(request), Emit("mcp_approval_request", (request,))]
         case "mcp_call" | "mcp_tool_call":
-            call = _mcp_call(item, status="completed" if is_done else _retrieved_status(event))
-            yield _item_update(call)
-            if is_done:
-                yield Emit("mcp_tool_call_completed", (call,))
+            call = _mcp_call(event)
+            completed = [Emit("mcp_tool_call_completed", (call,))] if is_done else []
+            return [_item_update(call), *completed]
+        case _:
+            return []
 
 
-def _output_item(event: JsonObject) -> Iterator[Emit]:
+def _output_item(event: JsonObject) -> list[Emit]:
     item = event["item"]
-    status = "completed" if event["type"] == "response.output_item.done" else "in_progress"
     match item.get("type"):
         case "message":
-            yield _item_update(_message(item, status=status))
+            is_done = event["type"] == "response.output_item.done"
+            return [_item_update(_message(item, status="completed" if is_done else "in_progress"))]
         case "mcp_call" | "mcp_tool_call":
-            yield _item_update(_mcp_call(item, status=status))
+            return [_item_update(_mcp_call(event))]
         case "function_call" if item.get("status") == "completed":
-            # For the program the call has only begun: it is completed when its output was sent.
-            call = {**_picked(item, "type", "arguments", "name"), "status": "in_progress"}
-            yield _item_update(parse_item({**_item_id(item), **call, "output": None}))
-            yield Emit("function_call", (_function_call(item, event.get("response_id")),))
+            return _function_call(item, event.get("response_id"))
+        case _:
+            return []
 
 
-def _function_call(item: JsonObject, response_id: str | None) -> FunctionCall:
-    return FunctionCall(
+def _function_call(item: JsonObject, response_id: str | None) -> list[Emit]:
+    # For the program the call has only begun: it is completed when its output was sent.
+    begun = {**_picked(item, "type", "arguments", "name"), "status": "in_progress", "output": None}
+    update = _item_update(parse_item({**_item_id(item), **begun}))
+    if not item.get("call_id"):
+        # Its output could not be matched, so running it would do what nobody learns of.
+        error = ProtocolError(
+            f"the server sent a call of function {item['name']!r} (item {item['id']!r}) without "
+            "call_id, which cannot be answered"
+        )
+        return [update, Emit("error", (ErrorEvent(error),))]
+    call = FunctionCall(
         id=item["id"],
-        call_id=item.get("call_id", ""),
+        call_id=item["call_id"],
         name=item["name"],
         arguments=item["arguments"],
         response_id=response_id,
     )
+    return [update, Emit("function_call", (call,))]
 
 
 def _item_update(item: RealtimeItem) -> Emit:
@@ -177,30 +187,48 @@ def _item_update(item: RealtimeItem) -> Emit:
 
 
 def _message(item: JsonObject, *, status: str, **place: object) -> RealtimeItem:
-    fields: JsonObject = {**_item_id(item), **place, **_picked(item, "type", "role")}
+    role = item.get("role")
+    fields: JsonObject = {**_item_id(item), **place, "type": "message", "role": role}
     if "content" in item:
-        fields["content"] = [_content_part(part, item.get("role")) for part in item["content"]]
-    if item.get("role") != "system":
+        fields["content"] = [_content_part(part, role) for part in item["content"]]
+    if role != "system":
         fields["status"] = item.get("status", status)
     return parse_item(fields)
 
 
 def _content_part(part: JsonObject, role: object) -> JsonObject:
-    # Servers older than the GA API call the model's speech "audio".
-    if role == "assistant" and part["type"] == "audio":
-        return {**part, "type": "output_audio"}
-    return part
+    match part["type"]:
+        # Servers older than the GA API call the model's speech "audio".
+        case "audio" | "output_audio" if role == "assistant":
+            return {"audio": None, **part, "type": "output_audio"}
+        case "input_audio":
+            return {"audio": None, **part}
+        case _:
+            return part
 
 
-def _mcp_call(item: JsonObject, *, status: str) -> RealtimeItem:
+def _mcp_call(event: JsonObject) -> RealtimeItem:
+    item = event["item"]
     fields = _picked(item, "type", "arguments", "name")
-    return parse_item({**_item_id(item), **fields, "status": status, "output": item.get("output")})
+    fields |= {"status": _mcp_status(event), "output": item.get("output")}
+    if item.get("error") is not None:
+        fields["error"] = item["error"]
+    return parse_item({**_item_id(item), **fields})
 
 
-def _retrieved_status(event: JsonObject) -> str:
-    if event["type"] != "conversation.item.retrieved":
-        return "in_progress"
-    return str(event["item"].get("status", "in_progress"))
+def _mcp_status(event: JsonObject) -> str:
+    item = event["item"]
+    if item.get("error") is not None:
+        return "failed"
+    match event["type"]:
+        case "conversation.item.done" | "response.output_item.done":
+            return "completed"
+        case "conversation.item.retrieved":
+            # The API gives such items no status; a server that does knows best.
+            by_output = "in_progress" if item.get("output") is None else "completed"
+            return str(item.get("status", by_output))
+        case _:
+            return "in_progress"
 
 
 def _approval_request(item: JsonObject) -> RealtimeItem:
@@ -217,7 +245,7 @@ def _picked(fields: Mapping[str, Any], *names: str) -> JsonObject:
     return {name: fields[name] for name in names if name in fields}
 
 
-_DERIVATIONS: dict[str, Callable[[JsonObject], Iterator[Emit]]] = {
+_DERIVATIONS: dict[str, Callable[[JsonObject], list[Emit]]] = {
     "response.created": _response_created,
     "response.done": _response_done,
     "response.output_audio.done": _audio_done,

@@ -13,24 +13,28 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from realtime_core.errors import ProtocolError
-from realtime_core.events import Emit, ErrorEvent, FunctionCall, ItemDeleted
-from realtime_core.history import ItemLike, update_history
+from realtime_core.errors import ProtocolError, TransportError
+from realtime_core.events import Emit, ErrorEvent, FunctionCall
+from realtime_core.handles import HistoryResetHandle, ResponseHandle
+from realtime_core.history import ItemLike
 from realtime_core.items import RealtimeItem
 from realtime_transports.openai import outbound
 from realtime_transports.openai.audio_labels import AudioLabel, AudioLabels
 from realtime_transports.openai.config_values import plain_object
+from realtime_transports.openai.current_config import CurrentConfig
 from realtime_transports.openai.history_requests import HistoryRequests
+from realtime_transports.openai.history_store import HISTORY_EVENTS, HistoryStore
 from realtime_transports.openai.inbound import derived_events
 from realtime_transports.openai.outbound import ApprovalRequest, Message, ToolCall
 from realtime_transports.openai.sequencer import ResponseCreateSequencer
-from realtime_transports.openai.server_events import known_fields
+from realtime_transports.openai.server_events import has_known_form
 from realtime_transports.openai.session_config import (
     DEFAULT_REALTIME_MODEL,
     SessionConfig,
     build_session_payload,
-    tracing_update,
+    stated_session_payload,
 )
+from realtime_transports.openai.tracing import tracing_update, warn_of_late_tracing
 
 __all__ = ["ClientProtocol"]
 
@@ -48,14 +52,30 @@ _RETRIEVING_EVENTS = frozenset(
 )
 """Events after which an item is other than this client knows, without saying how."""
 
+_ONLY_TOLD = frozenset(
+    {
+        "response.output_audio.delta",
+        "response.output_audio_transcript.delta",
+        "response.output_text.delta",
+        "response.function_call_arguments.delta",
+        "response.mcp_call_arguments.delta",
+    }
+)
+"""Events that come by the hundred in a turn, and from which nothing follows but what is told."""
 
-@dataclass(frozen=True, slots=True, eq=False)
+_REMEMBERED_EVENTS = frozenset({"function_call", "item_update"})
+"""Events of our own that change what this client knows."""
+
+
+@dataclass(slots=True, eq=False)
 class _Send:
     event: JsonObject
     undo: list[Callable[[], object]] = field(default_factory=list)
     """Takes back what was noted on the assumption that the event leaves."""
     undo_rest: list[Callable[[], object]] = field(default_factory=list)
     """Takes back what the same call wanted after it."""
+    request_id: str | None = None
+    """The `event_id` where it is a `response.create`."""
 
 
 class ClientProtocol:
@@ -70,10 +90,11 @@ class ClientProtocol:
         """The model that the next connection asks for."""
         self.session: JsonObject | None = None
         """The session as the server last described it."""
-        self._history: tuple[RealtimeItem, ...] = ()
+        self._history = HistoryStore()
         self._sequencer = ResponseCreateSequencer()
-        self._history_requests = HistoryRequests()
+        self._history_requests = HistoryRequests(self._history)
         self._audio_labels = AudioLabels()
+        self._config = CurrentConfig()
         self._tracing: object = "auto"
         self._calls_told: set[str] = set()
         self._sends: list[_Send] = []
@@ -85,11 +106,11 @@ class ClientProtocol:
     @property
     def history(self) -> tuple[RealtimeItem, ...]:
         """The conversation so far, without audio. Survives the connection."""
-        return self._history
+        return self._history.items
 
     @property
     def current_audio(self) -> AudioLabel | None:
-        """What the audio on the media track now belongs to."""
+        """What the audio on the media track now belongs to; None when it was interrupted."""
         return self._audio_labels.current
 
     @property
@@ -110,6 +131,27 @@ class ClientProtocol:
         emits, self._emits = self._emits, []
         return emits
 
+    # Time
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When `advance` is to be called if nothing else happens; None: no need to."""
+        deadline, other = self._sequencer.next_deadline, self._history_requests.next_deadline
+        if deadline is None or other is None:
+            return other if deadline is None else deadline
+        return min(deadline, other)
+
+    def advance(self, now: float) -> None:
+        """Take note of the time, and give up what has waited too long. Call it before the others.
+
+        Args:
+            now: Seconds on any clock; the same for all calls.
+        """
+        if self._sequencer.expire(now):
+            self._send_due()
+        if self._history_requests.expire(now):
+            self._send_reset()
+
     # The link
 
     def link_opened(self, initial_session_config: SessionConfig | None) -> None:
@@ -119,15 +161,18 @@ class ClientProtocol:
             UserError: The config cannot be sent. Nothing was.
         """
         config = plain_object(initial_session_config or {}, field="initial session config")
-        payload = build_session_payload({**config, "model": self.model}, model=self.model)
+        payload = self._config.begin(config)
+        if config.get("model") not in (None, self.model):
+            logger.warning("the initial config's model is not used; give it to connect as `model`")
         self._tracing = config.get("tracing", "auto")
         self.session = None
-        self._send({"type": "session.update", "session": payload})
+        self._send_session({"model": self.model, **payload})
 
     def link_closed(self) -> None:
         """The link is gone, and with it all that was under way on it. The history stays."""
         self._sequencer.release_waiters()
-        self._history_requests.clear()
+        self._history_requests.link_closed()
+        self._history.link_closed()
         self._audio_labels.clear()
         self._calls_told.clear()
         self._sends.clear()
@@ -135,16 +180,21 @@ class ClientProtocol:
 
     def receive(self, event: JsonObject) -> None:
         """Take in a server event, as `wire.parse` gives it. Raises for none of them."""
-        self._emit("*", event)
-        self._audio_labels.receive(event)
-        known = known_fields(event)
-        if known is None:
+        self._emits.append(Emit("*", (event,)))
+        is_cut_off = self._audio_labels.receive(event)
+        if has_known_form(event):
+            changed = self._history.receive(event) if event["type"] in HISTORY_EVENTS else None
+            for emit in self._derived(event):
+                self._tell(emit, event)
+            if changed is not None:
+                self._emit("item_update", changed)
+            if event["type"] not in _ONLY_TOLD:
+                self._note(event)
+                self._answer(event)
+        else:
             self._receive_unknown(event)
-            return
-        for emit in self._derived(known):
-            self._tell(emit)
-        self._note(known)
-        self._answer(known)
+        if is_cut_off:
+            self._emits.append(Emit("audio_interrupted"))
 
     def receive_invalid(self, error: ProtocolError, _raw: str | bytes) -> None:
         """Take in a message that `wire.parse` refused: it is logged and otherwise ignored."""
@@ -154,15 +204,26 @@ class ClientProtocol:
         """An event that `take_sends` gave last could not be sent; those behind it were dropped.
 
         Afterwards take sends again: a request that waited may be due. The failure of a
-        `response.create` is told as `error`; that of others the shell raises.
+        `response.create` is told by its handle or as `error`; that of others the shell raises.
         """
         index = self._index_of_taken(event)
         lost, self._taken = self._taken[index:], []
+        self._history_requests.note_raised(event.get("event_id"))
+        # A request that is withdrawn has not failed.
         for send in reversed(lost):
-            for undo in (*send.undo_rest, *send.undo):
+            for undo in send.undo_rest:
                 undo()
-        if event.get("type") == "response.create":
+        for send in reversed(lost):
+            for undo in send.undo:
+                undo()
+        for send in lost:
+            if send.request_id is not None:
+                self._sequencer.send_failed(send.request_id, error)
+        if not lost and event.get("type") == "response.create":
+            # The link's end has failed its handle already; why it came about is known only here.
             self._emit("error", ErrorEvent(error))
+        self._send_due()
+        self._send_reset()
 
     def send_dropped(self, event: Mapping[str, Any]) -> None:
         """An event that `take_sends` gave last was kept back on purpose; those behind it go out."""
@@ -170,6 +231,11 @@ class ClientProtocol:
         for send in self._taken[index : index + 1]:
             for undo in send.undo:
                 undo()
+            if send.request_id is not None:
+                error = TransportError("a middleware kept the response.create back")
+                self._sequencer.send_failed(send.request_id, error, is_told=True)
+        self._send_due()
+        self._send_reset()
 
     # The program's calls
 
@@ -178,8 +244,10 @@ class ClientProtocol:
         match event.get("type"):
             case "response.create":
                 self._request_response(event, manual=True)
-            case "response.cancel" if self._sequencer.begin_cancel_response():
+            case "response.cancel" if self._sequencer.note_cancel(event):
                 self._send(dict(event), self._sequencer.cancel_failed)
+            case "session.update" if isinstance(session := event.get("session"), Mapping):
+                self._send(dict(event), self._config.update(session)[1])
             case _:
                 self._send(dict(event))
 
@@ -215,21 +283,27 @@ class ClientProtocol:
         if commit:
             self._send({"type": "input_audio_buffer.commit"})
 
-    def request_response(self, response: Mapping[str, Any] | None = None) -> None:
+    def request_response(self, response: Mapping[str, Any] | None = None) -> ResponseHandle:
         """Ask for a response, with options of its own if `response` gives some."""
         event = outbound.create_response(response)
-        self._request_response(event, manual=response is not None)
+        return self._request_response(event, manual=response is not None)
 
     def update_session_config(self, config: SessionConfig) -> None:
-        """Change the session.
+        """Change what `config` says, and leave the rest of the session as it is.
 
         Raises:
             UserError: The config cannot be sent.
         """
-        self._send({"type": "session.update", "session": self.build_session_payload(config)})
+        config = plain_object(config, field="session config")
+        payload, take_back = self._config.update(stated_session_payload(config))
+        warn_of_late_tracing(config.get("tracing"), self._tracing)
+        self._send_session({"model": self.model, **payload}, take_back)
 
     def build_session_payload(self, config: SessionConfig) -> JsonObject:
-        """The API's `session` object for a config, with the current model where it names none."""
+        """The API's `session` object for a config alone, whatever the session is like now.
+
+        Where it names no model, the current one is taken.
+        """
         return build_session_payload(config, model=self.model)
 
     def send_function_call_output(
@@ -246,8 +320,10 @@ class ClientProtocol:
         if item is None:
             logger.warning("a function call without id or name is not kept in the history")
         else:
-            send.undo.append(partial(self._untell, Emit("item_update", (item,)), self._history))
-            self._tell(Emit("item_update", (item,)))
+            known = self._history.get(item.item_id)
+            send.undo.append(partial(self._untell, Emit("item_update", (item,)), known))
+            self._history.put_output(item)
+            self._emit("item_update", item)
         if start_response:
             self._request_response_after(send)
 
@@ -269,18 +345,24 @@ class ClientProtocol:
         """
         if cancel_ongoing_response and self._sequencer.begin_cancel_response():
             self._send({"type": "response.cancel"}, self._sequencer.cancel_failed)
-        self._stop_playback()
+        if self._stop_playback():
+            self._emits.append(Emit("audio_interrupted"))
 
-    def reset_history(self, old: Sequence[ItemLike], new: Sequence[ItemLike]) -> None:
-        """Change the server's conversation from `old` to `new`.
-
-        `history` follows as the server confirms each step.
+    def reset_history(
+        self,
+        old: Sequence[ItemLike],
+        new: Sequence[ItemLike],
+        *,
+        audio_as_transcript: bool = False,
+    ) -> HistoryResetHandle:
+        """Change the server's conversation from `old` to `new`; see the contract.
 
         Raises:
             UserError: The server cannot be brought to `new`. Nothing was sent.
         """
-        for event in self._history_requests.reset(old, new):
-            self._send(event, partial(self._history_requests.forget, event["event_id"]))
+        handle = self._history_requests.reset(old, new, audio_as_transcript=audio_as_transcript)
+        self._send_reset()
+        return handle
 
     # For other links to override
 
@@ -288,42 +370,62 @@ class ClientProtocol:
         """What is told of a known server event, its own type first."""
         return derived_events(event)
 
-    def _stop_playback(self) -> None:
-        """Make the audio stop that was already generated."""
+    def _stop_playback(self) -> bool:
+        """Make the audio stop that was already generated; whether any is cut off by this."""
         self._send({"type": "output_audio_buffer.clear"})
+        return self._audio_labels.interrupt()
 
     # Inside
 
     def _receive_unknown(self, event: JsonObject) -> None:
-        if event["type"] == "response.done":
-            # Its form has drifted, but a response has ended: waiting for another end would wait
-            # for ever.
-            self._sequencer.mark_response_done()
-            self._send_due_response()
+        if event["type"] in ("response.created", "response.done"):
+            # Its form has drifted, but a response has begun or ended: who waits for that would
+            # wait for ever.
+            self._note_response(event)
+        elif event["type"] == "conversation.item.created" and isinstance(event.get("item"), dict):
+            # What servers older than the GA API call "added".
+            self._settle_creation(event["item"].get("id"))
 
     def _note(self, event: JsonObject) -> None:
         match event["type"]:
-            case "response.created":
-                self._sequencer.mark_response_created()
-            case "response.done":
-                self._sequencer.mark_response_done()
+            case "response.created" | "response.done":
+                self._note_response(event)
             case "session.created" | "session.updated":
                 self.session = event["session"] if isinstance(event["session"], dict) else None
+                if event["type"] == "session.updated":
+                    self._config.confirm()
             case "conversation.item.added" if event["item"].get("id"):
-                self._history_requests.settle("create", event["item"]["id"])
+                self._settle_creation(event["item"]["id"])
             case "conversation.item.deleted":
                 self._history_requests.settle("delete", event["item_id"])
-            case "conversation.item.input_audio_transcription.completed":
-                self._history = update_history(self._history, event)
+                self._send_reset()
             case "error":
                 self._note_error(event)
-        self._send_due_response()
+
+    def _note_response(self, event: JsonObject) -> None:
+        response = event.get("response")
+        response = response if isinstance(response, Mapping) else {}
+        response_id = response.get("id")
+        conversation_id = response.get("conversation_id", ...)
+        mark = (
+            self._sequencer.mark_response_created
+            if event["type"] == "response.created"
+            else self._sequencer.mark_response_done
+        )
+        mark(
+            response_id if isinstance(response_id, str) else None,
+            in_conversation=None if conversation_id is ... else conversation_id is not None,
+        )
+        self._send_due()
 
     def _note_error(self, event: JsonObject) -> None:
         error = event.get("error")
         if isinstance(error, Mapping):
-            self._history_requests.forget(error.get("event_id"))
+            self._history_requests.refuse(error)
+            self._send_reset()
+            self._config.note_error(error)
         self._sequencer.handle_response_create_error(event)
+        self._send_due()
 
     def _answer(self, event: JsonObject) -> None:
         if event["type"] in _RETRIEVING_EVENTS and event.get("item_id"):
@@ -332,38 +434,61 @@ class ClientProtocol:
             current = self.session.get("tracing") if self.session else None
             session = tracing_update(current, self._tracing)
             if session is not None:
-                self._send({"type": "session.update", "session": session})
+                _, take_back = self._config.update(session)
+                self._send_session(session, take_back)
 
-    def _tell(self, emit: Emit) -> None:
+    def _settle_creation(self, item_id: object) -> None:
+        if isinstance(item_id, str):
+            self._history_requests.settle("create", item_id)
+            self._send_reset()
+
+    def _tell(self, emit: Emit, event: JsonObject | None = None) -> None:
+        if emit.type not in _REMEMBERED_EVENTS:
+            self._emits.append(emit)
+            return
+        is_kept = event is None or not self._history.is_about_others(event)
         match emit.args:
-            case (FunctionCall(id=str(item_id)),):
+            case (FunctionCall(id=str(item_id), call_id=call_id),):
+                if is_kept:
+                    self._history.note_call(item_id, call_id)
                 # Servers may tell of a call when it is added and again when it is done.
                 if item_id in self._calls_told:
                     return
                 self._calls_told.add(item_id)
-            case (ItemDeleted(item_id),):
-                self._history = tuple(i for i in self._history if i.item_id != item_id)
-            case (item,) if emit.type == "item_update":
-                self._history = update_history(self._history, item)
+            case (item,) if emit.type == "item_update" and is_kept:
+                self._history.put(item)
         self._emits.append(emit)
 
-    def _request_response(self, event: Mapping[str, Any], *, manual: bool) -> None:
-        self._sequencer.request_response_create(event, manual=manual)
-        self._send_due_response()
+    def _request_response(self, event: Mapping[str, Any], *, manual: bool) -> ResponseHandle:
+        request = self._sequencer.request_response_create(event, manual=manual)
+        self._send_due()
+        return request.handle
 
     def _request_response_after(self, send: _Send) -> None:
         """Ask for an answer to what is sent; if that cannot leave, nothing was asked for."""
         request = self._sequencer.request_response_create(outbound.create_response(None))
         send.undo_rest.append(partial(self._sequencer.withdraw, request))
-        self._send_due_response()
+        self._send_due()
 
-    def _send_due_response(self) -> None:
+    def _send_due(self) -> None:
+        """Send and tell what the sequencer has decided."""
         for event in self._sequencer.take_sends():
-            self._send(event, partial(self._response_create_failed, event["event_id"]))
+            if event["type"] == "response.cancel":
+                self._send(event, self._sequencer.cancel_failed)
+            else:
+                self._send(event).request_id = event["event_id"]
+        for error in self._sequencer.take_failures():
+            self._emit("error", ErrorEvent(error))
 
-    def _response_create_failed(self, event_id: str) -> None:
-        self._sequencer.send_failed(event_id)
-        self._send_due_response()
+    def _send_session(self, session: JsonObject, *undo: Callable[[], object]) -> None:
+        self._send({"type": "session.update", "session": session}, *undo)
+
+    def _send_reset(self) -> None:
+        """Send and tell what the resets of the history need."""
+        for event in self._history_requests.take_sends():
+            self._send(event, partial(self._history_requests.not_sent, event["event_id"]))
+        for error in self._history_requests.take_failures():
+            self._emit("error", ErrorEvent(error))
 
     def _send(self, event: JsonObject, *undo: Callable[[], object]) -> _Send:
         send = _Send(event, list(undo))
@@ -378,6 +503,6 @@ class ClientProtocol:
     def _emit(self, event_type: str, payload: object) -> None:
         self._emits.append(Emit(event_type, (payload,)))
 
-    def _untell(self, emit: Emit, history: tuple[RealtimeItem, ...]) -> None:
+    def _untell(self, emit: Emit, known: RealtimeItem | None) -> None:
         self._emits.remove(emit)
-        self._history = history
+        self._history.set_back(emit.args[0].item_id, known)

@@ -3,48 +3,93 @@
 The default conversation holds one response at a time; a `response.create` sent while one runs is
 answered by an error (`conversation_already_has_active_response`). So requests wait here.
 
-In prose. A request goes out at once when nothing runs, nothing was asked for and nobody waits
-before it. It is then *in flight* until `response.created` (accepted), `response.done` (accepted
-too: the one event may be lost, but a response has ended) or an error (rejected). A request is
-manual when it has options of its own; the others, automatic ones, ask for nothing but an answer to
-all that was said so far. Hence one automatic request stands for all automatic ones that wait
-directly behind it when it leaves: accepting it settles them all, while a rejection settles it
-alone and the next of them tries again. A manual request settles only itself.
+In prose. A request leaves at once when no response runs, none was asked for and nobody waits before
+it. It is then *in flight* until a response begins (accepted), an error refuses it, or nothing comes
+for `ANSWER_TIMEOUT_S` (failed). A request is manual when it has options of its own; the others,
+automatic ones, ask for nothing but an answer to all that was said so far. Hence one automatic
+request stands for all automatic ones that wait directly behind it when it leaves: accepted or out
+of time they are together, while an error refuses it alone and the next of them tries again.
 
-Somebody else can begin a response as well (the server's turn detection). Such a `response.created`
-cannot be told from ours. When the server rejects ours because another is active, it is not lost:
-it waits for that other response's end.
+*Accepted only for the time being.* `response.created` does not say which request it answers, and
+the server's turn detection begins responses as well. If ours was refused because of such a one,
+the error that names our event comes later. So those accepted last are remembered, and an error
+about one of them still does to it what it does to one in flight. That another response is active
+is no refusal: the request goes back to the head, with all it stood for.
 
-As a table: what an event does to `ongoing` and `control`, and to the request in flight.
+*One runs.* The response that runs is known by its id, and ends with the `response.done` of this
+id. Where either side has no id, any end is taken for its end: to send too early costs an error and
+another wait, to wait for an end that never comes costs the conversation. A response that begins
+shows that the one before is over. The end of an unknown response while a request is in flight
+stands for the beginning too, which was lost.
 
-    event                     condition             ongoing   control            in flight
-    ------------------------  --------------------  --------  -----------------  -------------
-    a request is due          not ongoing, free     -         create_requested   it
-    response.created          -                     True      free               accepted
-    response.done             -                     False     free               accepted
-    error: another is active  create_requested      True      free               waits again
-    error: other, about it    create_requested      -         free               rejected
-    begin_cancel_response     ongoing, not yet      -         cancel_requested   -
-    error: nothing to cancel  cancel_requested      False     free               -
-    release_waiters           -                     False     free               forgotten, and
-                                                                                 all that wait
+*Beside it* run responses outside of the conversation (`"conversation": "none"`). Their requests
+leave at once and never occupy the place of the one. OpenAI's server tells theirs by a
+`conversation_id` of null (`openai.types.realtime.RealtimeResponse`); where a server does not say
+it, the beginning is that of whatever left first. In each kind responses begin in the order asked.
 
-After each of them the next request leaves if it is due. All is O(1) amortised: automatic requests
-in a row are kept as one run, so that what a request stands for is the length of its run.
+*Lost messages.* Whatever waits behind a response for `END_TIMEOUT_S` leaves all the same; if that
+response does run, the server says so, and the wait begins anew.
+
+As a table. Running: the response in the conversation. In flight: the request for one in it.
+
+    event                          condition            running       in flight
+    -----------------------------  -------------------  ------------  ----------------------------
+    a request is due               none runs, none in   -             it, for its run
+                                   flight; or waited
+                                   END_TIMEOUT_S
+    response.created               beside               -             - (one beside is accepted)
+    response.created               in the conversation  this one      accepted; if to be cancelled,
+                                                                      response.cancel leaves
+    response.done                  of one beside        -             -
+    response.done                  of the running one   none          -
+    response.done                  of an unknown one    -             accepted, and over
+    error: another is active       about it             as it was,    waits again at the head
+                                                        or unnamed
+    error: another is active       about one accepted   -             - (that waits again)
+    error: other                   about either         -             fails; its run waits again
+    begin_cancel_response          running, not yet     cancelled     -
+    begin_cancel_response          not running          -             to be cancelled
+    error: nothing to cancel       cancelled            none          -
+    error: other                   about the            not           -
+                                   cancellation         cancelled
+    ANSWER_TIMEOUT_S               in flight so long    -             fails, with its run
+    END_TIMEOUT_S                  waited so long       doubted       the next leaves
+    release_waiters                -                    none          fails, and all that wait
+
+After each of them the next request leaves if it is due. All is O(1), amortised.
 """
 
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ResponseControl", "ResponseCreateSequencer", "ResponseRequest"]
+from realtime_core.errors import ResponseTimeoutError, TransportError
+from realtime_transports.openai.response_errors import ServerError
+from realtime_transports.openai.response_requests import (
+    AcceptedRequests,
+    Flight,
+    ResponseRequest,
+    Run,
+    WaitingRequests,
+)
 
-_ACTIVE_RESPONSE_CODE = "conversation_already_has_active_response"
-_CANCEL_NOT_ACTIVE_CODE = "response_cancel_not_active"
+__all__ = [
+    "ANSWER_TIMEOUT_S",
+    "END_TIMEOUT_S",
+    "ResponseControl",
+    "ResponseCreateSequencer",
+    "ResponseRequest",
+]
+
+ANSWER_TIMEOUT_S = 10.0
+"""A server begins a response within a second; after this time it has lost the request."""
+END_TIMEOUT_S = 60.0
+"""Longer than most responses take to generate. To ask too early does no harm."""
 
 
 class ResponseControl(enum.StrEnum):
@@ -55,55 +100,82 @@ class ResponseControl(enum.StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ResponseRequest:
-    """A `response.create` that was asked for."""
-
-    event: Mapping[str, Any]
-    manual: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _InFlight:
-    event_id: str
-    stands_for: int
-    """How many requests of the first run are settled when this one is accepted."""
+@dataclass(slots=True, eq=False)
+class _Running:
+    response_id: str | None
+    is_cancelled: bool = False
+    """Whether the server was asked to end it."""
+    cancel_event_id: str | None = None
+    is_doubted: bool = False
+    """Whether it may be over, for it takes too long."""
 
 
 class ResponseCreateSequencer:
     """Decides when each `response.create` leaves.
 
-    Synchronous: call what happened, then send what `take_sends` gives. One that could not be sent
-    is told to `send_failed`.
+    Synchronous: call what happened, then send what `take_sends` gives and tell what
+    `take_failures` gives. What could not be sent is told to `send_failed` or `cancel_failed`.
     """
 
-    def __init__(self) -> None:
-        self._ongoing = False
-        self._control = ResponseControl.FREE
-        self._runs: deque[deque[ResponseRequest]] = deque()
-        self._in_flight: _InFlight | None = None
+    def __init__(self, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        self._answer_timeout_s = answer_timeout_s
+        self._now = 0.0
+        self._running: _Running | None = None
+        self._in_flight: Flight | None = None
+        self._waiting = WaitingRequests()
+        self._send_anyway_at = math.inf
+        self._accepted = AcceptedRequests()
+        self._running_beside: set[str] = set()
+        self._in_flight_beside: deque[Flight] = deque()
         self._sends: list[dict[str, Any]] = []
+        self._failures: list[Exception] = []
+        self._flights = 0
         self._event_ids_given = 0
+        self._deadline = math.inf
 
     @property
     def ongoing_response(self) -> bool:
-        """Whether a response runs."""
-        return self._ongoing
+        """Whether a response runs in the conversation."""
+        return self._running is not None
+
+    def is_cancelled(self, response_id: str) -> bool:
+        """Whether this response runs in the conversation and the server was asked to end it."""
+        running = self._running
+        return running is not None and running.is_cancelled and running.response_id == response_id
 
     @property
     def response_control(self) -> ResponseControl:
         """What the server was asked for and has not confirmed."""
-        return self._control
+        if self._in_flight:
+            return ResponseControl.CREATE_REQUESTED
+        if self._running and self._running.is_cancelled:
+            return ResponseControl.CANCEL_REQUESTED
+        return ResponseControl.FREE
 
     @property
     def pending_response_create_event_id(self) -> str | None:
         """The `event_id` of the request in flight."""
         return self._in_flight.event_id if self._in_flight else None
 
+    @property
+    def next_deadline(self) -> float | None:
+        """When `expire` has something to do; None: never."""
+        return None if self._deadline == math.inf else self._deadline
+
     def take_sends(self) -> list[dict[str, Any]]:
-        """The events that are due, each with an `event_id`; they are forgotten here."""
+        """The events that are due; they are forgotten here.
+
+        Each is a `response.create` with an `event_id`, or a `response.cancel`.
+        """
         sends, self._sends = self._sends, []
         return sends
+
+    def take_failures(self) -> list[Exception]:
+        """Why requests failed of which nobody knows yet; forgotten here."""
+        failures, self._failures = self._failures, []
+        return failures
+
+    # The program's calls
 
     def request_response_create(
         self, event: Mapping[str, Any], *, manual: bool = False
@@ -115,88 +187,188 @@ class ResponseCreateSequencer:
             manual: True when it must not be merged with others.
         """
         request = ResponseRequest(event, manual)
-        if manual or not self._runs or self._runs[-1][-1].manual:
-            self._runs.append(deque())
-        self._runs[-1].append(request)
-        self._send_if_due()
+        if request.is_beside:
+            self._in_flight_beside.append(self._let_out(deque([request])))
+        else:
+            self._waiting.append(request)
+        self._go_on()
         return request
 
     def withdraw(self, request: ResponseRequest) -> None:
         """Take back the latest request: what it was to follow could not be sent."""
-        if not self._runs or self._runs[-1][-1] is not request:
-            return
-        if self._in_flight and self._runs[0][0] is request:
-            self._reject()
-            return
-        self._runs[-1].pop()
-        self._drop_empty_run(-1)
-
-    def mark_response_created(self) -> None:
-        """A response began."""
-        self._ongoing = True
-        self._accept()
-        self._control = ResponseControl.FREE
-
-    def mark_response_done(self) -> None:
-        """A response ended, however it ended."""
-        self._ongoing = False
-        self._accept()
-        self._control = ResponseControl.FREE
-        self._send_if_due()
+        flight = self._in_flight
+        if flight and flight.run[0] is request:
+            self._in_flight = None
+            flight.run.popleft()
+            self._waiting.put_back(flight.run)
+        else:
+            self._waiting.remove_last(request)
+        self._go_on()
 
     def begin_cancel_response(self) -> bool:
-        """Note that the response is to be cancelled; False when there is nothing to cancel."""
-        if not self._ongoing or self._control is ResponseControl.CANCEL_REQUESTED:
+        """Note that the response is to be cancelled; False when nothing is to be sent for it now.
+
+        A response that was asked for is cancelled when it begins.
+        """
+        if self._in_flight:
+            self._in_flight.is_to_be_cancelled = True
+        if self._running is None or self._running.is_cancelled:
             return False
-        self._control = ResponseControl.CANCEL_REQUESTED
+        self._running.is_cancelled = True
+        return True
+
+    def note_cancel(self, event: Mapping[str, Any]) -> bool:
+        """Look whether a `response.cancel` of the program is about the response that runs."""
+        running = self._running
+        if running is None or event.get("response_id") not in (None, running.response_id):
+            return False
+        running.is_cancelled = True
+        event_id = event.get("event_id")
+        running.cancel_event_id = event_id if isinstance(event_id, str) else None
         return True
 
     def cancel_failed(self) -> None:
-        """The `response.cancel` could not be sent, so it may be tried again."""
-        if self._control is ResponseControl.CANCEL_REQUESTED:
-            self._control = ResponseControl.FREE
+        """The `response.cancel` could not be sent or was refused, so it may be tried again."""
+        if self._running:
+            self._running.is_cancelled = False
+            self._running.cancel_event_id = None
 
-    def send_failed(self, event_id: str) -> bool:
-        """The event with this id could not be sent; False when it is not the one in flight."""
-        if self.pending_response_create_event_id != event_id:
-            return False
-        self._reject()
-        return True
+    def send_failed(
+        self, event_id: str, error: Exception | None = None, *, is_told: bool = False
+    ) -> bool:
+        """A `response.create` could not be sent; the request fails, and the next may be due.
 
-    def handle_response_create_error(self, event: Mapping[str, Any]) -> bool:
-        """Look whether an `error` of the server is about the request in flight.
+        Args:
+            event_id: Of the event that could not be sent.
+            error: Why.
+            is_told: Whether whoever is concerned knows already.
 
         Returns:
-            Whether it settled something: the request in flight, or a cancellation.
+            Whether there was such a request.
         """
-        error = event.get("error")
-        error = error if isinstance(error, Mapping) else {}
-        if error.get("code") == _CANCEL_NOT_ACTIVE_CODE:
-            return self._end_cancellation()
-        if not self._in_flight or not self._is_about(error, self._in_flight.event_id):
+        flight = self._take_flight(event_id)
+        if flight is None:
             return False
-        if error.get("code") == _ACTIVE_RESPONSE_CODE:
-            self._wait_for_active_response()
-        else:
-            self._reject()
+        error = error or TransportError("the response.create could not be sent")
+        self._fail_first(flight.run, error, is_told=is_told)
+        self._go_on()
         return True
 
     def release_waiters(self) -> None:
         """Forget everything: the link is gone. Event ids are not given a second time."""
-        self._ongoing = False
-        self._control = ResponseControl.FREE
-        self._in_flight = None
-        self._runs.clear()
+        error = TransportError("the connection ended before the response began")
+        flights = [*self._in_flight_beside, *([self._in_flight] if self._in_flight else [])]
+        for request in [*(r for flight in flights for r in flight.run), *self._waiting]:
+            request.handle.fail(error)
+        self._running = self._in_flight = None
+        self._waiting.clear()
+        self._accepted.clear()
+        self._running_beside.clear()
+        self._in_flight_beside.clear()
         self._sends.clear()
+        self._failures.clear()
+        self._go_on()
 
-    def _send_if_due(self) -> None:
-        if self._ongoing or self._control is not ResponseControl.FREE or not self._runs:
-            return
-        run = self._runs[0]
+    # The server's events
+
+    def mark_response_created(
+        self, response_id: str | None = None, *, in_conversation: bool | None = None
+    ) -> None:
+        """A response began.
+
+        Args:
+            response_id: None where it has none that can be read.
+            in_conversation: Whether the server says that it belongs to the conversation.
+        """
+        if self._is_beside(in_conversation):
+            self._accept(self._in_flight_beside.popleft(), response_id)
+            if response_id is not None:
+                self._running_beside.add(response_id)
+        else:
+            flight, self._in_flight = self._in_flight, None
+            if flight:
+                self._accept(flight, response_id)
+            self._begin(_Running(response_id), flight)
+        self._go_on()
+
+    def mark_response_done(
+        self, response_id: str | None = None, *, in_conversation: bool | None = None
+    ) -> None:
+        """A response ended, however it ended.
+
+        Args:
+            response_id: None where it has none that can be read.
+            in_conversation: Whether the server says that it belonged to the conversation.
+        """
+        running = self._running
+        if running and response_id is not None and running.response_id == response_id:
+            self._end()
+        elif response_id in self._running_beside:
+            self._running_beside.remove(response_id)
+        elif in_conversation is False and self._in_flight_beside:
+            self._accept(self._in_flight_beside.popleft(), response_id)
+        elif running and None in (response_id, running.response_id):
+            self._end()
+        elif self._in_flight:
+            flight, self._in_flight = self._in_flight, None
+            self._accept(flight, response_id)
+        self._go_on()
+
+    def handle_response_create_error(self, event: Mapping[str, Any]) -> bool:
+        """Look whether an `error` of the server is about a request or a cancellation.
+
+        Returns:
+            Whether it was.
+        """
+        error = ServerError(event)
+        is_about = self._is_about_cancel(error) or self._is_about_request(error)
+        self._go_on()
+        return is_about
+
+    # Time
+
+    def expire(self, now: float) -> bool:
+        """Take note of the time, and give up what has waited too long.
+
+        Returns:
+            Whether anything changed.
+        """
+        self._now = now
+        if now < self._deadline:
+            return False
+        flight = self._in_flight
+        if flight and flight.deadline <= now:
+            self._in_flight = None
+            self._time_out(flight)
+        while self._in_flight_beside and self._in_flight_beside[0].deadline <= now:
+            self._time_out(self._in_flight_beside.popleft())
+        if self._running and self._send_anyway_at <= now:
+            self._running.is_doubted = True
+        self._go_on()
+        return True
+
+    # Requests
+
+    def _go_on(self) -> None:
+        """Let the next request out if it is due. Comes last in whatever changes anything."""
+        if self._in_flight or not self._waiting:
+            self._send_anyway_at = math.inf
+        elif self._running is None or self._running.is_doubted:
+            self._send_anyway_at = math.inf
+            self._in_flight = self._let_out(self._waiting.take_run())
+        elif self._send_anyway_at == math.inf:
+            self._send_anyway_at = self._now + END_TIMEOUT_S
+        self._deadline = min(
+            self._send_anyway_at,
+            self._in_flight.deadline if self._in_flight else math.inf,
+            self._in_flight_beside[0].deadline if self._in_flight_beside else math.inf,
+        )
+
+    def _let_out(self, run: Run) -> Flight:
         event = {**run[0].event, "event_id": self._event_id(run[0].event)}
-        self._control = ResponseControl.CREATE_REQUESTED
-        self._in_flight = _InFlight(event["event_id"], len(run))
         self._sends.append(event)
+        self._flights += 1
+        return Flight(event["event_id"], run, self._flights, self._now + self._answer_timeout_s)
 
     def _event_id(self, event: Mapping[str, Any]) -> str:
         given = event.get("event_id")
@@ -205,42 +377,104 @@ class ResponseCreateSequencer:
         self._event_ids_given += 1
         return f"realtime_response_create_{self._event_ids_given}"
 
-    def _accept(self) -> None:
-        if self._in_flight:
-            self._settle(self._in_flight.stands_for)
+    def _take_flight(self, event_id: str) -> Flight | None:
+        flight = self._in_flight
+        if flight and flight.event_id == event_id:
+            self._in_flight = None
+            return flight
+        for flight in self._in_flight_beside:
+            if flight.event_id == event_id:
+                self._in_flight_beside.remove(flight)
+                return flight
+        return None
 
-    def _reject(self) -> None:
-        self._settle(1)
-        self._control = ResponseControl.FREE
-        self._send_if_due()
+    def _accept(self, flight: Flight, response_id: str | None) -> None:
+        for request in flight.run:
+            request.handle.settle(response_id)
+        self._accepted.add(flight)
 
-    def _settle(self, count: int) -> None:
-        for _ in range(count):
-            self._runs[0].popleft()
-        self._drop_empty_run(0)
-        self._in_flight = None
+    def _fail_first(self, run: Run, error: Exception, *, is_told: bool) -> None:
+        """The request that left has failed; those that it stood for try again."""
+        if not run.popleft().handle.fail(error) and not is_told:
+            self._failures.append(error)
+        self._waiting.put_back(run)
 
-    def _drop_empty_run(self, index: int) -> None:
-        if not self._runs[index]:
-            del self._runs[index]
+    def _time_out(self, flight: Flight) -> None:
+        error = ResponseTimeoutError(
+            f"the server began no response within {self._answer_timeout_s:g} s; "
+            "ask again, or connect anew"
+        )
+        unknown = [request for request in flight.run if not request.handle.fail(error)]
+        if unknown:
+            self._failures.append(error)
 
-    def _wait_for_active_response(self) -> None:
-        self._in_flight = None
-        self._ongoing = True
-        self._control = ResponseControl.FREE
+    # Responses
 
-    def _end_cancellation(self) -> bool:
-        if self._control is not ResponseControl.CANCEL_REQUESTED:
+    def _begin(self, running: _Running, flight: Flight | None) -> None:
+        self._running = running
+        self._send_anyway_at = math.inf
+        if flight and flight.is_to_be_cancelled:
+            running.is_cancelled = True
+            self._sends.append({"type": "response.cancel"})
+
+    def _end(self) -> None:
+        self._running = None
+        self._send_anyway_at = math.inf
+
+    def _is_beside(self, in_conversation: bool | None) -> bool:
+        """Whether a response that began is one outside of the conversation."""
+        if not self._in_flight_beside:
             return False
-        self.mark_response_done()
-        return True
+        if in_conversation is not None:
+            return not in_conversation
+        return not self._in_flight or self._in_flight_beside[0].number < self._in_flight.number
 
-    @staticmethod
-    def _is_about(error: Mapping[str, Any], event_id: str) -> bool:
-        linked = error.get("event_id")
-        if isinstance(linked, str) and linked:
-            return linked == event_id
-        code, message = error.get("code"), error.get("message")
-        if isinstance(code, str) and (code == _ACTIVE_RESPONSE_CODE or "response_create" in code):
+    # Errors
+
+    def _is_about_cancel(self, error: ServerError) -> bool:
+        running = self._running
+        if running is None or not running.is_cancelled:
+            return False
+        if error.linked and error.linked != running.cancel_event_id:
+            return False
+        if error.says_nothing_to_cancel:
+            self._end()
             return True
-        return isinstance(message, str) and "response.create" in message
+        if error.linked or error.mentions_cancelling:
+            self.cancel_failed()
+            return True
+        return False
+
+    def _is_about_request(self, error: ServerError) -> bool:
+        event_id = error.linked or self._probably_about(error)
+        if not event_id:
+            return False
+        if flight := self._take_flight(event_id):
+            self._refuse(flight, error)
+            return True
+        flight = self._accepted.take(event_id)
+        if flight and error.says_another_is_active:
+            self._waiting.put_back(flight.run)
+        elif flight:
+            self._fail_first(flight.run, error.as_refusal(), is_told=True)
+        return flight is not None
+
+    def _probably_about(self, error: ServerError) -> str:
+        """Which request an error without a link is about, so far as can be told."""
+        if not error.mentions_creating:
+            return ""
+        if self._in_flight:
+            return self._in_flight.event_id
+        if error.says_another_is_active:
+            return self._accepted.latest_event_id(self._now)
+        return self._in_flight_beside[0].event_id if self._in_flight_beside else ""
+
+    def _refuse(self, flight: Flight, error: ServerError) -> None:
+        if not error.says_another_is_active:
+            self._fail_first(flight.run, error.as_refusal(), is_told=True)
+            return
+        self._waiting.put_back(flight.run)
+        if self._running is None:  # it has begun unheard
+            self._begin(_Running(None), flight)
+        else:
+            self._running.is_doubted = False

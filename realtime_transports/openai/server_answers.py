@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_transports.openai.server_conversation import Conversation, StoredItem, parse_item
+from realtime_transports.openai.server_conversation import RATE_HZ, Conversation, StoredItem
+from realtime_transports.openai.server_items import parse_item
 from realtime_transports.openai.server_outputs import (
     CancelResponse,
     ClearPlayback,
@@ -18,6 +19,7 @@ from realtime_transports.openai.server_outputs import (
 from realtime_transports.openai.server_playback import CutOff, Playback, PlaybackChange
 from realtime_transports.openai.server_response import ActiveResponse, ResponsePlan
 from realtime_transports.openai.server_session import SessionConfig
+from realtime_transports.openai.server_transcripts import Transcripts
 
 if TYPE_CHECKING:
     from realtime_core.audio import Pcm16
@@ -39,6 +41,7 @@ class Answers:
         outbox: Outbox,
         conversation: Conversation,
         config: SessionConfig,
+        transcripts: Transcripts,
         *,
         has_track: bool,
     ) -> None:
@@ -48,18 +51,22 @@ class Answers:
             outbox: Where events and commands go.
             conversation: Where answers go.
             config: The session's configuration.
+            transcripts: The words of the user's audio; a responder is asked when they are there.
             has_track: Whether audio is played on a track rather than sent in events.
         """
         self._outbox = outbox
         self._conversation = conversation
         self._config = config
+        self._transcripts = transcripts
         self._has_track = has_track
         self._conversation_id = outbox.make_id("conv")
         self._active: dict[str, ActiveResponse] = {}
         self._playback = Playback()
-        self._silenced: dict[str, CutOff] = {}
+        self._silenced: dict[str, list[CutOff]] = {}
+        self._heard_until_s = 0.0
         self.has_spoken = False
         """Whether any audio was spoken in this session."""
+        self._has_answered = False
 
     def begin(self, options: object) -> None:
         """Begin a response.
@@ -83,32 +90,53 @@ class Answers:
         self._active[plan.response_id] = ActiveResponse(
             plan, self._outbox, self._conversation, sends_audio=not self._has_track
         )
-        self._outbox.put(StartResponse(_turn_of(plan)))
+        self._transcripts.require(plan.context)
+        self.ask_responder()
 
-    def add_text(self, response_id: str, text: str) -> None:
+    def ask_responder(self) -> None:
+        """Ask for the answers whose questions are understood by now."""
+        for response in self._active.values():
+            if not response.is_asked and not self._transcripts.is_pending(response.plan.context):
+                response.is_asked = True
+                self._outbox.put(StartResponse(_turn_of(response.plan)))
+
+    @property
+    def heard_until_s(self) -> float | None:
+        """When the last answer in the conversation was or will be over for the user's ears.
+
+        None while that cannot be told: an answer goes on, or is played, or none was given yet.
+        """
+        if not self._has_answered or self._in_conversation() or not self._playback.is_empty:
+            return None
+        return self._heard_until_s
+
+    def add_text(self, response_id: str, text: str, now_s: float) -> None:
         """The responder says these words next; ignored when nobody wants them any more."""
         response = self._active.get(response_id)
         if response is not None and text:
             response.add_text(text)
+            self._end_if_exhausted(response, now_s)
 
-    def add_audio(self, response_id: str, samples: Pcm16) -> None:
+    def add_audio(self, response_id: str, samples: Pcm16, now_s: float) -> None:
         """The responder says this next; ignored when nobody wants it any more."""
         response = self._active.get(response_id)
         if response is None or response_id in self._silenced:
             return
         if not response.wants_audio or not len(samples):
             return
-        item_id = response.add_audio(samples)
-        self.has_spoken = True
-        if self._has_track:
-            self._playback.queue(response_id, item_id, response.CONTENT_INDEX, len(samples))
-            self._outbox.put(PlayAudio(samples))
+        added = response.add_audio(samples)
+        if added is not None:
+            item_id, fitting = added
+            self.has_spoken = True
+            self._follow_ears(response, item_id, fitting, now_s)
+        self._end_if_exhausted(response, now_s)
 
-    def add_call(self, response_id: str, name: str, arguments: str) -> None:
+    def add_call(self, response_id: str, name: str, arguments: str, now_s: float) -> None:
         """The responder calls a function; ignored when nobody wants that any more."""
         response = self._active.get(response_id)
         if response is not None:
             response.add_call(name, arguments)
+            self._end_if_exhausted(response, now_s)
 
     def finish(
         self, response_id: str, status: str, now_s: float, details: JsonObject | None = None
@@ -118,10 +146,13 @@ class Answers:
         if response is None:
             return
         response.finish(status, details)
+        if response.is_in_conversation:
+            self._has_answered = True
+            self._heard_until_s = max(now_s, self._heard_until_s)
         self._outbox.send("rate_limits.updated", rate_limits=RATE_LIMITS)
-        self._tell(self._playback.complete(response_id, now_s))
-        if response_id in self._silenced:
-            self._truncate_heard(self._silenced.pop(response_id))
+        self._tell(self._playback.complete(response_id, now_s), now_s)
+        for cut in self._silenced.pop(response_id, ()):
+            self._truncate_heard(cut)
 
     def cancel(self, response_id: object, now_s: float) -> None:
         """The client wants no more of a response; None means the conversation's.
@@ -142,6 +173,7 @@ class Answers:
 
     def interrupt(self, now_s: float) -> None:
         """The user speaks: stop answering, and being heard."""
+        self._heard_until_s = min(now_s, self._heard_until_s)  # the client drops the rest
         for response in self._in_conversation():
             self._cancel(response.id, "turn_detected", now_s)
         if self._has_track:
@@ -160,7 +192,7 @@ class Answers:
             if cut.was_audible:
                 self._outbox.send("output_audio_buffer.cleared", response_id=cut.response_id)
             if cut.response_id in self._active:
-                self._silenced[cut.response_id] = cut
+                self._silenced.setdefault(cut.response_id, []).append(cut)
             else:
                 self._truncate_heard(cut)
 
@@ -180,18 +212,19 @@ class Answers:
 
     def played(self, samples: int, now_s: float) -> None:
         """So many samples in all have left."""
-        self._tell(self._playback.played(samples, now_s))
+        self._tell(self._playback.played(samples, now_s), now_s)
 
     def advance(self, now_s: float) -> None:
         """Tell what is due by now."""
-        self._tell(self._playback.advance(now_s))
+        self._tell(self._playback.advance(now_s), now_s)
 
     def next_deadline(self) -> float | None:
         """When to call `advance`; None is never."""
         return self._playback.next_deadline()
 
-    def _tell(self, changes: list[PlaybackChange]) -> None:
+    def _tell(self, changes: list[PlaybackChange], now_s: float) -> None:
         for change in changes:
+            self._heard_until_s = max(now_s, self._heard_until_s)
             self._outbox.send(
                 f"output_audio_buffer.{change.event_type}", response_id=change.response_id
             )
@@ -208,8 +241,26 @@ class Answers:
             )
 
     def _cancel(self, response_id: str, reason: str, now_s: float) -> None:
-        self._outbox.put(CancelResponse(response_id))
-        self.finish(response_id, "cancelled", now_s, {"reason": reason})
+        self._stop(self._active[response_id], "cancelled", reason, now_s)
+
+    def _end_if_exhausted(self, response: ActiveResponse, now_s: float) -> None:
+        if response.is_exhausted:
+            self._stop(response, "incomplete", "max_output_tokens", now_s)
+
+    def _stop(self, response: ActiveResponse, status: str, reason: str, now_s: float) -> None:
+        if response.is_asked:
+            self._outbox.put(CancelResponse(response.id))
+        self.finish(response.id, status, now_s, {"reason": reason})
+
+    def _follow_ears(
+        self, response: ActiveResponse, item_id: str, samples: Pcm16, now_s: float
+    ) -> None:
+        """Audio is played on the track, or by the client as soon as it has the events."""
+        if self._has_track:
+            self._playback.queue(response.id, item_id, response.CONTENT_INDEX, len(samples))
+            self._outbox.put(PlayAudio(samples))
+        elif response.is_in_conversation:
+            self._heard_until_s = max(now_s, self._heard_until_s) + len(samples) / RATE_HZ
 
     def _truncate_heard(self, cut: CutOff) -> None:
         stored = self._conversation.get(cut.item_id)
@@ -227,8 +278,8 @@ class Answers:
 
     def _context_item(self, raw: object, param: str) -> StoredItem:
         if isinstance(raw, dict) and raw.get("type") == "item_reference":
-            return self._conversation.find(raw.get("id"), "create")
-        return parse_item(raw, self._outbox.make_id, param)
+            return self._conversation.find(raw.get("id"), "create", f"{param}.id")
+        return parse_item(raw, self._outbox.make_id, self._config.formats, param)
 
 
 def _turn_of(plan: ResponsePlan) -> Turn:

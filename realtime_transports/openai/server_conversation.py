@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from realtime_core.errors import ProtocolError
+from realtime_transports.openai.server_audio import RATE_HZ, pcm_to_base64
 from realtime_transports.openai.server_outputs import ClientEventError, JsonObject
-from realtime_transports.openai.wire import decode_audio, encode_audio
 
 if TYPE_CHECKING:
     from realtime_core.audio import Pcm16
 
-__all__ = ["RATE_HZ", "Conversation", "StoredItem", "parse_item", "pcm_from_base64"]
-
-RATE_HZ = 24_000
-
-CONTENT_TYPES = {
-    "user": ("input_text", "input_audio", "input_image"),
-    "system": ("input_text",),
-    "assistant": ("output_text", "output_audio"),
-}
-
-ITEM_FIELDS: dict[str, dict[str, type]] = {
-    "message": {"role": str, "content": list},
-    "function_call": {"name": str, "arguments": str},
-    "function_call_output": {"call_id": str, "output": str},
-    "mcp_approval_response": {"approval_request_id": str, "approve": bool},
-}
-"""What clients may create, with the fields each kind must have."""
+__all__ = ["RATE_HZ", "Conversation", "StoredItem"]
 
 
 @dataclass
@@ -43,6 +26,8 @@ class StoredItem:
     """As events show it: without audio."""
     audio: dict[int, Pcm16] = field(default_factory=dict)
     """Audio by index of the content part: int16, mono, 24 kHz."""
+    heard: str | None = None
+    """What was understood of the audio, whether or not the client is told; None for nothing yet."""
 
     @property
     def id(self) -> str:
@@ -53,11 +38,11 @@ class StoredItem:
         """A copy of the item as events show it."""
         return copy.deepcopy(self.item)
 
-    def to_dict_with_audio(self) -> JsonObject:
-        """A copy of the item with its audio in base64."""
+    def to_dict_with_audio(self, audio_format: Mapping[str, Any]) -> JsonObject:
+        """A copy of the item with its audio in base64, in a format of the session's."""
         item = self.to_dict()
         for index, samples in self.audio.items():
-            item["content"][index]["audio"] = encode_audio(samples.tobytes())
+            item["content"][index]["audio"] = pcm_to_base64(samples, audio_format)
         return item
 
     def audio_ms(self, content_index: int) -> int:
@@ -68,8 +53,8 @@ class StoredItem:
         """What it says in text: a message's words or a tool's output."""
         if self.item["type"] == "function_call_output":
             return str(self.item["output"])
-        words = (part.get("text") or part.get("transcript") for part in self._content())
-        return "\n".join(word for word in words if word)
+        words = [part.get("text") or part.get("transcript") for part in self._content()]
+        return "\n".join(word for word in words if word) or self.heard or ""
 
     def spoken(self) -> Pcm16 | None:
         """All of its audio; None if it has none."""
@@ -98,16 +83,25 @@ class Conversation:
         """Id of the newest item."""
         return self._items[-1].id if self._items else None
 
+    def call_ids(self) -> set[str]:
+        """The ids of all calls of functions."""
+        return {
+            stored.item["call_id"]
+            for stored in self._items
+            if stored.item["type"] == "function_call"
+        }
+
     def get(self, item_id: object) -> StoredItem | None:
         """The item of this id, if there is one."""
         return next((stored for stored in self._items if stored.id == item_id), None)
 
-    def find(self, item_id: object, event_name: str) -> StoredItem:
+    def find(self, item_id: object, event_name: str, param: str = "item_id") -> StoredItem:
         """The item of this id.
 
         Args:
             item_id: The `item_id` of a client event.
             event_name: ``retrieve``, ``truncate``, ``delete`` or ``create``; part of the code.
+            param: Where in the event the id was.
 
         Raises:
             ClientEventError: There is none.
@@ -118,7 +112,7 @@ class Conversation:
         raise ClientEventError(
             f"Error: the item with id '{item_id}' does not exist.",
             code=f"item_{event_name}_invalid_item_id",
-            param="previous_item_id" if event_name == "create" else "item_id",
+            param=param,
         )
 
     def insert(self, stored: StoredItem, previous_item_id: object = None) -> str | None:
@@ -186,77 +180,4 @@ class Conversation:
             return len(self._items)
         if previous_item_id == "root":
             return 0
-        return self._items.index(self.find(previous_item_id, "create")) + 1
-
-
-def parse_item(raw: object, make_id: Callable[[str], str], param: str = "item") -> StoredItem:
-    """The item that a client sent, checked.
-
-    Args:
-        raw: The item.
-        make_id: Makes an id if the item has none.
-        param: Its path in the event.
-
-    Raises:
-        ClientEventError: It is none that a client may create.
-    """
-    if not isinstance(raw, dict):
-        raise _invalid(param, "expected an object")
-    kind = raw.get("type")
-    if not isinstance(kind, str) or kind not in ITEM_FIELDS:
-        raise _invalid(f"{param}.type", f"supported are {', '.join(ITEM_FIELDS)}, not {kind!r}")
-    for name, wanted in ITEM_FIELDS[kind].items():
-        if not isinstance(raw.get(name), wanted):
-            raise _invalid(f"{param}.{name}", f"expected a value of type {wanted.__name__}")
-    item_id = raw.get("id") or make_id("item")
-    if not isinstance(item_id, str):
-        raise _invalid(f"{param}.id", "expected a string")
-    item = copy.deepcopy(raw)
-    item.update(id=item_id, object="realtime.item", status=raw.get("status") or "completed")
-    if kind == "function_call" and not item.get("call_id"):
-        item["call_id"] = make_id("call")
-    stored = StoredItem(item)
-    if kind == "message":
-        _take_content(stored, param)
-    return stored
-
-
-def pcm_from_base64(text: object, param: str) -> Pcm16:
-    """Audio of a client event.
-
-    Returns:
-        int16, mono, 24 kHz.
-
-    Raises:
-        ClientEventError: It is no base64 or no whole samples.
-    """
-    if not isinstance(text, str):
-        raise _invalid(param, "expected base64-encoded audio")
-    try:
-        data = decode_audio(text)
-    except ProtocolError as exc:
-        raise _invalid(param, "expected base64-encoded audio") from exc
-    if len(data) % 2:
-        raise _invalid(param, "expected samples of two bytes each")
-    return np.frombuffer(data, "<i2").astype(np.int16)
-
-
-def _take_content(stored: StoredItem, param: str) -> None:
-    """Check a message's content and put its audio aside."""
-    role = stored.item["role"]
-    if role not in CONTENT_TYPES:
-        raise _invalid(f"{param}.role", f"supported are {', '.join(CONTENT_TYPES)}, not {role!r}")
-    for index, part in enumerate(stored.item["content"]):
-        path = f"{param}.content[{index}]"
-        if not isinstance(part, dict) or part.get("type") not in CONTENT_TYPES[role]:
-            supported = ", ".join(CONTENT_TYPES[role])
-            raise _invalid(f"{path}.type", f"a {role} message may hold {supported}")
-        if part["type"].endswith("_text") and not isinstance(part.get("text"), str):
-            raise _invalid(f"{path}.text", "expected a string")
-        if part.get("audio") is not None:
-            stored.audio[index] = pcm_from_base64(part["audio"], f"{path}.audio")
-        part.pop("audio", None)
-
-
-def _invalid(param: str, problem: str) -> ClientEventError:
-    return ClientEventError(f"Invalid '{param}': {problem}.", code="invalid_value", param=param)
+        return self._items.index(self.find(previous_item_id, "create", "previous_item_id")) + 1

@@ -1,84 +1,158 @@
 """The server events that this client knows, and the form it relies on.
 
-A known event that has its form is told under its own type and gives rise to the transport's own
-events. Any other - a new type, or a known type whose form has drifted - is told as ``"*"`` alone:
-a program sees it, nothing is derived from it, and the connection goes on.
+A known event that has its form is told under its own type, as it came, and gives rise to the
+transport's own events. Any other - a new type, or a known type whose form has drifted - is told as
+``"*"`` alone: a program sees it, nothing is derived from it, and the connection goes on.
 
 The shapes below state what is relied on, no more; `openai.types.realtime` documents the events in
-full. A field of another form than stated makes the event unknown, a field not stated is left out.
+full. A field of another form than stated makes the event unknown, a field not stated may be
+anything. Events come by the hundred each second, so a form is looked at and nothing is copied.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Literal, NotRequired, TypeAlias
+from collections import ChainMap
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from types import NoneType
+from typing import Any, TypeAlias
 
-from pydantic import ConfigDict, InstanceOf, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
-
-from realtime_core.items import ItemStatus
-
-__all__ = ["known_fields"]
+__all__ = ["has_known_form"]
 
 JsonObject: TypeAlias = dict[str, Any]
-Text: TypeAlias = InstanceOf[str]
-"""Not `str`: see `realtime_core.items`."""
-Number: TypeAlias = int | float
-
-_STATED = ConfigDict(strict=True, extra="ignore")
-_ALL = ConfigDict(strict=True, extra="allow")
 
 
-def known_fields(event: JsonObject) -> JsonObject | None:
-    """The fields of a server event that are known, in a new dict; None if the event is not."""
-    if event["type"] not in _SHAPES:
-        return None
-    try:
-        return dict(_adapter(event["type"]).validate_python(event))
-    except ValidationError:
-        return None
+def has_known_form(event: JsonObject) -> bool:
+    """Whether a server event is known and has the form that is relied on.
+
+    Args:
+        event: As `wire.parse` gives it, or as a middleware has left it.
+    """
+    shape = _SHAPES.get(event["type"])
+    return shape is not None and _fits(event, shape)
 
 
-@functools.cache
-def _adapter(event_type: str) -> TypeAdapter[Any]:
-    # Made when the first such event comes: all of them together would slow the import.
-    return TypeAdapter(_SHAPES[event_type])
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What a field may be."""
+
+    types: frozenset[type]
+    words: frozenset[str] | None = None
+    """The strings it may be; None means any."""
+    parts: tuple[_Shape, ...] | None = None
+    """An object, or each entry of a list, fits one of these; none of them: the entries of a list
+    are strings; None means anything."""
+    is_required: bool = True
+
+    @property
+    def plain_types(self) -> frozenset[type]:
+        """The types of which it may be anything."""
+        plain = self.types
+        if self.words is not None:
+            plain -= {str}
+        if self.parts is not None:
+            plain -= {dict, list}
+        return plain
+
+    def takes(self, value: object) -> bool:
+        """Whether it may be this."""
+        if type(value) not in self.types and not _is_kind_of(value, self.types):
+            return False
+        if isinstance(value, str):
+            return self.words is None or value in self.words
+        if self.parts is None:
+            return True
+        if isinstance(value, list):
+            return all(_is_one_of(entry, self.parts) for entry in value)
+        return not isinstance(value, dict) or _is_one_of(value, self.parts)
 
 
-@with_config(_STATED)
-class _Event(TypedDict):
-    type: Text
-    event_id: Text
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What an object must be like."""
+
+    required: tuple[str, ...]
+    fields: dict[str, _Field]
+    plain_types: dict[str, frozenset[type]]
+    """Those of each field: most values are of one of them, and so need no closer look."""
 
 
-@with_config(_STATED)
-class _EventWithoutId(TypedDict):
-    type: Text
-    event_id: NotRequired[Text]
+def _fits(value: JsonObject, shape: _Shape) -> bool:
+    for name in shape.required:
+        if name not in value:
+            return False
+    plain_types = shape.plain_types
+    for name, field in value.items():
+        plain = plain_types.get(name)
+        if plain is None or type(field) in plain:
+            continue
+        if not shape.fields[name].takes(field):
+            return False
+    return True
 
 
-class _Error(_EventWithoutId):
-    error: NotRequired[Any]
+def _is_one_of(value: object, shapes: tuple[_Shape, ...]) -> bool:
+    if not isinstance(value, dict):
+        return not shapes and isinstance(value, str)
+    for shape in shapes:  # noqa: SIM110  `any` takes twice as long
+        if _fits(value, shape):
+            return True
+    return False
 
 
-class _Session(_Event):
-    session: Any
+def _is_kind_of(value: object, types: Iterable[type]) -> bool:
+    """Whether it is of a derived type, as middlewares may put there; a bool is no number."""
+    return not isinstance(value, bool) and isinstance(value, tuple(types))
 
 
-@with_config(_STATED)
-class _ConversationObject(TypedDict):
-    id: NotRequired[Text]
-    object: NotRequired[Literal["realtime.conversation"]]
+# How shapes are written
 
 
-class _Conversation(_Event):
-    conversation: _ConversationObject
+def _shape(*bases: _Shape, **fields: _Field) -> _Shape:
+    """A shape with the fields of others and further ones."""
+    known = dict(ChainMap(fields, *(base.fields for base in bases)))
+    return _Shape(
+        required=tuple(name for name, field in known.items() if field.is_required),
+        fields=known,
+        plain_types={name: field.plain_types for name, field in known.items()},
+    )
 
 
-@with_config(_STATED)
-class _Content(TypedDict):
-    id: NotRequired[Text]
-    type: Literal[
+def _words(*words: str) -> _Field:
+    return _Field(frozenset({str}), words=frozenset(words))
+
+
+def _object(*shapes: _Shape) -> _Field:
+    return _Field(frozenset({dict}), parts=shapes or None)
+
+
+def _list(*shapes: _Shape) -> _Field:
+    return _Field(frozenset({list}), parts=shapes or None)
+
+
+def _list_of_texts() -> _Field:
+    return _Field(frozenset({list}), parts=())
+
+
+def _optional(field: _Field) -> _Field:
+    return replace(field, is_required=False)
+
+
+def _maybe(field: _Field) -> _Field:
+    """It may be missing, or null."""
+    return replace(field, types=field.types | {NoneType}, is_required=False)
+
+
+_TEXT = _Field(frozenset({str}))
+_NUMBER = _Field(frozenset({int, float}))
+_BOOL = _Field(frozenset({bool}))
+_ANYTHING = _Field(frozenset({NoneType, bool, int, float, str, list, dict}))
+
+# What is in events
+
+_CONTENT = _shape(
+    id=_optional(_TEXT),
+    type=_words(
         "input_text",
         "input_audio",
         "input_image",
@@ -86,26 +160,18 @@ class _Content(TypedDict):
         "output_text",
         "audio",
         "output_audio",
-    ]
-    audio: NotRequired[Text | None]
-    text: NotRequired[Text | None]
-    transcript: NotRequired[Text | None]
-    image_url: NotRequired[Text | None]
-    detail: NotRequired[Text | None]
-
-
-@with_config(_ALL)
-class _McpTool(TypedDict):
-    name: Text
-    description: NotRequired[Text | None]
-    input_schema: NotRequired[JsonObject]
-
-
-@with_config(_ALL)
-class _ConversationItem(TypedDict):
-    id: NotRequired[Text]
-    type: NotRequired[
-        Literal[
+    ),
+    audio=_maybe(_TEXT),
+    text=_maybe(_TEXT),
+    transcript=_maybe(_TEXT),
+    image_url=_maybe(_TEXT),
+    detail=_maybe(_TEXT),
+)
+_TOOL = _shape(name=_TEXT, description=_maybe(_TEXT), input_schema=_optional(_object()))
+_ITEM = _shape(
+    id=_optional(_TEXT),
+    type=_optional(
+        _words(
             "message",
             "function_call",
             "function_call_output",
@@ -114,263 +180,139 @@ class _ConversationItem(TypedDict):
             "mcp_call",
             "mcp_approval_request",
             "mcp_approval_response",
-        ]
-    ]
-    status: NotRequired[ItemStatus]
-    role: NotRequired[Literal["user", "assistant", "system"]]
-    content: NotRequired[list[_Content]]
-    name: NotRequired[Text]
-    call_id: NotRequired[Text]
-    arguments: NotRequired[Text]
-    output: NotRequired[Text | None]
-    server_label: NotRequired[Text]
-    tools: NotRequired[list[_McpTool]]
-    approval_request_id: NotRequired[Text | None]
-    approve: NotRequired[bool | None]
-    reason: NotRequired[Text | None]
-
-
-class _PlacedItem(_Event):
-    item: _ConversationItem
-    previous_item_id: NotRequired[Text | None]
-
-
-class _RetrievedItem(_Event):
-    item: _ConversationItem
-
-
-class _OutputItem(_Event):
-    item: _ConversationItem
-    output_index: Number
-    response_id: NotRequired[Text]
-
-
-class _ItemId(_Event):
-    item_id: Text
-
-
-class _MaybeItemId(_EventWithoutId):
-    item_id: NotRequired[Text]
-
-
-class _Truncated(_ItemId):
-    audio_end_ms: Number
-    content_index: Number
-
-
-@with_config(_STATED)
-class _TokenDetails(TypedDict):
-    text_tokens: Number
-    audio_tokens: Number
-
-
-@with_config(_STATED)
-class _TokenUsage(TypedDict):
-    type: Literal["tokens"]
-    total_tokens: Number
-    input_tokens: Number
-    input_token_details: _TokenDetails
-    output_tokens: Number
-
-
-@with_config(_STATED)
-class _DurationUsage(TypedDict):
-    type: Literal["duration"]
-    seconds: Number
-
-
-class _TranscriptionCompleted(_ItemId):
-    content_index: Number
-    transcript: Text
-    logprobs: NotRequired[list[Any] | None]
-    usage: NotRequired[_TokenUsage | _DurationUsage]
-
-
-class _TranscriptionDelta(_ItemId):
-    content_index: NotRequired[Number]
-    delta: NotRequired[Text]
-    logprobs: NotRequired[list[Any] | None]
-
-
-@with_config(_STATED)
-class _TranscriptionError(TypedDict):
-    code: NotRequired[Text | None]
-    message: NotRequired[Text | None]
-    param: NotRequired[Text | None]
-    type: NotRequired[Text | None]
-
-
-class _TranscriptionFailed(_ItemId):
-    content_index: Number
-    error: _TranscriptionError
-
-
-class _Committed(_ItemId):
-    previous_item_id: NotRequired[Text | None]
-
-
-class _SpeechStarted(_ItemId):
-    audio_start_ms: Number
-
-
-class _SpeechStopped(_ItemId):
-    audio_end_ms: Number
-
-
-@with_config(_ALL)
-class _OutputAudioBuffer(TypedDict):
-    type: Text
-    event_id: Text
-
-
-@with_config(_STATED)
-class _RateLimit(TypedDict):
-    name: NotRequired[Text]
-    limit: NotRequired[Number]
-    remaining: NotRequired[Number]
-    reset_seconds: NotRequired[Number]
-
-
-class _RateLimits(_Event):
-    rate_limits: list[_RateLimit]
-
-
-@with_config(_STATED)
-class _AudioOutput(TypedDict):
-    format: NotRequired[Any]
-    voice: NotRequired[Text | None]
-
-
-@with_config(_STATED)
-class _Audio(TypedDict):
-    output: NotRequired[_AudioOutput | None]
-
-
-@with_config(_STATED)
-class _Usage(TypedDict):
-    input_tokens: NotRequired[Number]
-    input_token_details: NotRequired[JsonObject | None]
-    output_tokens: NotRequired[Number]
-    output_token_details: NotRequired[JsonObject | None]
-
-
-@with_config(_STATED)
-class _ResponseObject(TypedDict):
-    id: NotRequired[Text | None]
-    object: NotRequired[Literal["realtime.response"] | None]
-    conversation_id: NotRequired[Text | None]
-    status: NotRequired[
-        Literal["completed", "incomplete", "failed", "cancelled", "in_progress"] | None
-    ]
-    status_details: NotRequired[JsonObject | None]
-    output: NotRequired[list[Any] | None]
-    output_modalities: NotRequired[list[Text] | None]
-    max_output_tokens: NotRequired[Number | Literal["inf"] | None]
-    metadata: NotRequired[JsonObject | None]
-    audio: NotRequired[_Audio | None]
-    usage: NotRequired[_Usage | None]
-
-
-class _Response(_Event):
-    response: _ResponseObject
-
-
-class _InResponse(_ItemId):
-    output_index: Number
-    response_id: Text
-
-
-class _InPart(_InResponse):
-    content_index: Number
-
-
-class _PartDelta(_InPart):
-    delta: Text
-
-
-class _PartText(_InPart):
-    text: Text
-
-
-class _PartTranscript(_InPart):
-    transcript: Text
-
-
-@with_config(_STATED)
-class _PartObject(TypedDict):
-    type: NotRequired[Literal["text", "audio", "output_text", "output_audio"]]
-    audio: NotRequired[Text | None]
-    text: NotRequired[Text | None]
-    transcript: NotRequired[Text | None]
-
-
-class _ContentPart(_InPart):
-    part: _PartObject
-
-
-class _FunctionArgumentsDelta(_InResponse):
-    call_id: Text
-    delta: Text
-
-
-class _FunctionArguments(_InResponse):
-    call_id: Text
-    arguments: Text
-
-
-class _McpArgumentsDelta(_InResponse):
-    delta: Text
-    obfuscation: NotRequired[Text | None]
-
-
-class _McpArguments(_InResponse):
-    arguments: Text
-
-
-class _McpCallProgress(_ItemId):
-    output_index: Number
-
-
-_SHAPES: dict[str, type[Any]] = {
-    "error": _Error,
-    "session.created": _Session,
-    "session.updated": _Session,
-    "conversation.created": _Conversation,
-    "conversation.item.added": _PlacedItem,
-    "conversation.item.done": _PlacedItem,
-    "conversation.item.retrieved": _RetrievedItem,
-    "conversation.item.deleted": _ItemId,
-    "conversation.item.truncated": _Truncated,
-    "conversation.item.input_audio_transcription.completed": _TranscriptionCompleted,
-    "conversation.item.input_audio_transcription.delta": _TranscriptionDelta,
-    "conversation.item.input_audio_transcription.failed": _TranscriptionFailed,
-    "input_audio_buffer.cleared": _Event,
-    "input_audio_buffer.committed": _Committed,
-    "input_audio_buffer.speech_started": _SpeechStarted,
-    "input_audio_buffer.speech_stopped": _SpeechStopped,
-    "output_audio_buffer.started": _OutputAudioBuffer,
-    "output_audio_buffer.stopped": _OutputAudioBuffer,
-    "output_audio_buffer.cleared": _Event,
-    "rate_limits.updated": _RateLimits,
-    "response.created": _Response,
-    "response.done": _Response,
-    "response.output_item.added": _OutputItem,
-    "response.output_item.done": _OutputItem,
-    "response.content_part.added": _ContentPart,
-    "response.content_part.done": _ContentPart,
-    "response.output_text.delta": _PartDelta,
-    "response.output_text.done": _PartText,
-    "response.output_audio.delta": _PartDelta,
-    "response.output_audio.done": _InPart,
-    "response.output_audio_transcript.delta": _PartDelta,
-    "response.output_audio_transcript.done": _PartTranscript,
-    "response.function_call_arguments.delta": _FunctionArgumentsDelta,
-    "response.function_call_arguments.done": _FunctionArguments,
-    "response.mcp_call_arguments.delta": _McpArgumentsDelta,
-    "response.mcp_call_arguments.done": _McpArguments,
-    "response.mcp_call.in_progress": _McpCallProgress,
-    "response.mcp_call.completed": _McpCallProgress,
-    "mcp_list_tools.in_progress": _MaybeItemId,
-    "mcp_list_tools.completed": _MaybeItemId,
-    "mcp_list_tools.failed": _MaybeItemId,
+        )
+    ),
+    status=_optional(_words("in_progress", "completed", "incomplete")),
+    role=_optional(_words("user", "assistant", "system")),
+    content=_optional(_list(_CONTENT)),
+    name=_optional(_TEXT),
+    call_id=_optional(_TEXT),
+    arguments=_optional(_TEXT),
+    output=_maybe(_TEXT),
+    server_label=_optional(_TEXT),
+    tools=_optional(_list(_TOOL)),
+    approval_request_id=_maybe(_TEXT),
+    approve=_maybe(_BOOL),
+    reason=_maybe(_TEXT),
+)
+_PART = _shape(
+    type=_optional(_words("text", "audio", "output_text", "output_audio")),
+    audio=_maybe(_TEXT),
+    text=_maybe(_TEXT),
+    transcript=_maybe(_TEXT),
+)
+_USAGE = _shape(
+    input_tokens=_optional(_NUMBER),
+    input_token_details=_maybe(_object()),
+    output_tokens=_optional(_NUMBER),
+    output_token_details=_maybe(_object()),
+)
+_AUDIO = _shape(output=_maybe(_object(_shape(voice=_maybe(_TEXT)))))
+_RESPONSE_OBJECT = _shape(
+    id=_maybe(_TEXT),
+    object=_maybe(_words("realtime.response")),
+    conversation_id=_maybe(_TEXT),
+    status=_maybe(_words("completed", "incomplete", "failed", "cancelled", "in_progress")),
+    status_details=_maybe(_object()),
+    output=_maybe(_list()),
+    output_modalities=_maybe(_list_of_texts()),
+    max_output_tokens=_maybe(_Field(frozenset({int, float, str}), words=frozenset({"inf"}))),
+    metadata=_maybe(_object()),
+    audio=_maybe(_object(_AUDIO)),
+    usage=_maybe(_object(_USAGE)),
+)
+_TOKENS = _shape(
+    type=_words("tokens"),
+    total_tokens=_NUMBER,
+    input_tokens=_NUMBER,
+    input_token_details=_object(_shape(text_tokens=_NUMBER, audio_tokens=_NUMBER)),
+    output_tokens=_NUMBER,
+)
+_DURATION = _shape(type=_words("duration"), seconds=_NUMBER)
+_LIMIT = _shape(
+    name=_optional(_TEXT),
+    limit=_optional(_NUMBER),
+    remaining=_optional(_NUMBER),
+    reset_seconds=_optional(_NUMBER),
+)
+_FAILURE = _shape(
+    code=_maybe(_TEXT), message=_maybe(_TEXT), param=_maybe(_TEXT), type=_maybe(_TEXT)
+)
+_CONVERSATION = _shape(id=_optional(_TEXT), object=_optional(_words("realtime.conversation")))
+
+# The events
+
+_WITHOUT_ID = _shape(event_id=_optional(_TEXT))
+_EVENT = _shape(event_id=_TEXT)
+_SESSION = _shape(_EVENT, session=_ANYTHING)
+_WITH_ITEM = _shape(_EVENT, item=_object(_ITEM))
+_PLACED_ITEM = _shape(_WITH_ITEM, previous_item_id=_maybe(_TEXT))
+_OUTPUT_ITEM = _shape(_WITH_ITEM, output_index=_NUMBER, response_id=_optional(_TEXT))
+_ITEM_ID = _shape(_EVENT, item_id=_TEXT)
+_MAYBE_ITEM_ID = _shape(_WITHOUT_ID, item_id=_optional(_TEXT))
+_RESPONSE = _shape(_EVENT, response=_object(_RESPONSE_OBJECT))
+_MCP_CALL = _shape(_ITEM_ID, output_index=_NUMBER)
+_IN_RESPONSE = _shape(_ITEM_ID, output_index=_NUMBER, response_id=_TEXT)
+_IN_PART = _shape(_IN_RESPONSE, content_index=_NUMBER)
+_PART_DELTA = _shape(_IN_PART, delta=_TEXT)
+_CONTENT_PART = _shape(_IN_PART, part=_object(_PART))
+
+_SHAPES: dict[str, _Shape] = {
+    "error": _WITHOUT_ID,
+    "session.created": _SESSION,
+    "session.updated": _SESSION,
+    "conversation.created": _shape(_EVENT, conversation=_object(_CONVERSATION)),
+    "conversation.item.added": _PLACED_ITEM,
+    "conversation.item.done": _PLACED_ITEM,
+    "conversation.item.retrieved": _WITH_ITEM,
+    "conversation.item.deleted": _ITEM_ID,
+    "conversation.item.truncated": _shape(_ITEM_ID, audio_end_ms=_NUMBER, content_index=_NUMBER),
+    "conversation.item.input_audio_transcription.completed": _shape(
+        _ITEM_ID,
+        content_index=_NUMBER,
+        transcript=_TEXT,
+        logprobs=_maybe(_list()),
+        usage=_optional(_object(_TOKENS, _DURATION)),
+    ),
+    "conversation.item.input_audio_transcription.delta": _shape(
+        _ITEM_ID,
+        content_index=_optional(_NUMBER),
+        delta=_optional(_TEXT),
+        logprobs=_maybe(_list()),
+    ),
+    "conversation.item.input_audio_transcription.failed": _shape(
+        _ITEM_ID, content_index=_NUMBER, error=_object(_FAILURE)
+    ),
+    "input_audio_buffer.cleared": _EVENT,
+    "input_audio_buffer.committed": _shape(_ITEM_ID, previous_item_id=_maybe(_TEXT)),
+    "input_audio_buffer.speech_started": _shape(_ITEM_ID, audio_start_ms=_NUMBER),
+    "input_audio_buffer.speech_stopped": _shape(_ITEM_ID, audio_end_ms=_NUMBER),
+    "output_audio_buffer.started": _EVENT,
+    "output_audio_buffer.stopped": _EVENT,
+    "output_audio_buffer.cleared": _EVENT,
+    "rate_limits.updated": _shape(_EVENT, rate_limits=_list(_LIMIT)),
+    "response.created": _RESPONSE,
+    "response.done": _RESPONSE,
+    "response.output_item.added": _OUTPUT_ITEM,
+    "response.output_item.done": _OUTPUT_ITEM,
+    "response.content_part.added": _CONTENT_PART,
+    "response.content_part.done": _CONTENT_PART,
+    "response.output_text.delta": _PART_DELTA,
+    "response.output_text.done": _shape(_IN_PART, text=_TEXT),
+    "response.output_audio.delta": _PART_DELTA,
+    "response.output_audio.done": _IN_PART,
+    "response.output_audio_transcript.delta": _PART_DELTA,
+    "response.output_audio_transcript.done": _shape(_IN_PART, transcript=_TEXT),
+    "response.function_call_arguments.delta": _shape(_IN_RESPONSE, call_id=_TEXT, delta=_TEXT),
+    "response.function_call_arguments.done": _shape(_IN_RESPONSE, call_id=_TEXT, arguments=_TEXT),
+    "response.mcp_call_arguments.delta": _shape(
+        _IN_RESPONSE, delta=_TEXT, obfuscation=_maybe(_TEXT)
+    ),
+    "response.mcp_call_arguments.done": _shape(_IN_RESPONSE, arguments=_TEXT),
+    "response.mcp_call.in_progress": _MCP_CALL,
+    "response.mcp_call.completed": _MCP_CALL,
+    "response.mcp_call.failed": _MCP_CALL,
+    "mcp_list_tools.in_progress": _MAYBE_ITEM_ID,
+    "mcp_list_tools.completed": _MAYBE_ITEM_ID,
+    "mcp_list_tools.failed": _MAYBE_ITEM_ID,
 }

@@ -50,12 +50,15 @@ class InputBuffer:
 
     def take(self, start: int, end: int) -> Pcm16:
         """What is between two places; it and everything before it is gone afterwards."""
-        self.drop_until(start)
-        end = min(end, self._end)
-        count = max(0, end - self._start)
-        taken: Pcm16 = np.concatenate([np.zeros(0, np.int16), *self._pieces])[:count]
-        self.drop_until(end)
+        taken = self.peek(start, end)
+        self.drop_until(min(end, self._end))
         return taken
+
+    def peek(self, start: int, end: int) -> Pcm16:
+        """What is between two places and stays; only what is before it is gone afterwards."""
+        self.drop_until(start)
+        count = max(0, min(end, self._end) - self._start)
+        return np.concatenate([np.zeros(0, np.int16), *self._pieces])[:count]
 
     def drop_until(self, place: int) -> None:
         """Forget what is before a place."""

@@ -12,14 +12,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CancelResponse",
+    "CancelTranscription",
     "ClearPlayback",
     "ClientEventError",
+    "EndSession",
     "JsonObject",
+    "Listen",
     "Outbox",
     "PlayAudio",
     "SendEvent",
     "ServerOutput",
     "StartResponse",
+    "Transcribe",
     "Turn",
     "random_id",
 ]
@@ -50,7 +54,8 @@ class Turn:
 
     response_id: str
     text: str
-    """What the last item says in text: the user's message or a tool's output. May be empty."""
+    """What the last item says: the user's words, as written or as `Transcribe` understood them, or
+    a tool's output. May be empty."""
     audio: Pcm16 | None = field(repr=False)
     """What the user said last: int16, mono, 24 kHz; None when that was not spoken."""
     output_modality: str
@@ -97,7 +102,51 @@ class ClearPlayback:
     """Drop audio that has not left yet (WebRTC only)."""
 
 
-ServerOutput: TypeAlias = SendEvent | StartResponse | CancelResponse | PlayAudio | ClearPlayback
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Ask the model for speech about audio; give what it says to `judged`."""
+
+    samples: Pcm16 = field(repr=False)
+    """int16, mono, 24 kHz."""
+    stream: int
+    """A new number begins a new stream, and nobody wants to know about the old one any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribe:
+    """Ask for the words of an item; give them to `transcript_delta` and `transcribed`."""
+
+    item_id: str
+    samples: Pcm16 = field(repr=False)
+    """int16, mono, 24 kHz."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTranscription:
+    """Stop asking; nobody wants the words of the item any more."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Close the link after everything before has been sent. Nothing follows."""
+
+    reason: str
+    """For people; over WebSocket it goes into the close frame, with code 1001."""
+
+
+ServerOutput: TypeAlias = (
+    SendEvent
+    | StartResponse
+    | CancelResponse
+    | PlayAudio
+    | ClearPlayback
+    | Listen
+    | Transcribe
+    | CancelTranscription
+    | EndSession
+)
 
 
 def random_id(prefix: str) -> str:
@@ -116,11 +165,12 @@ class Outbox:
         """
         self.make_id = make_id
         self._outputs: list[ServerOutput] = []
+        self._is_ended = False
 
     def send(self, event_type: str, **fields: Any) -> None:
         """Send an event of this type."""
         event = {"type": event_type, "event_id": self.make_id("event"), **fields}
-        self._outputs.append(SendEvent(event))
+        self.put(SendEvent(event))
 
     def send_item(self, item: JsonObject, previous_item_id: str | None) -> None:
         """Tell that an item came into the conversation, complete from the beginning."""
@@ -129,7 +179,13 @@ class Outbox:
 
     def put(self, output: ServerOutput) -> None:
         """Ask for something else."""
-        self._outputs.append(output)
+        if not self._is_ended:
+            self._outputs.append(output)
+
+    def end(self, reason: str) -> None:
+        """Ask for the end of the session; whatever is asked for afterwards is dropped."""
+        self.put(EndSession(reason))
+        self._is_ended = True
 
     def take(self) -> list[ServerOutput]:
         """Everything since the last call."""

@@ -30,6 +30,7 @@ class CutOff(NamedTuple):
     content_index: int
     heard_ms: int
     was_audible: bool
+    """Whether `started` was told of the answer and `stopped` was not; of one of its cuts only."""
 
 
 @dataclass
@@ -54,6 +55,12 @@ class Playback:
         self._stretches: deque[_Stretch] = deque()
         self._queued_until = 0
         self._played = 0
+        self._audible: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that was queued has been heard."""
+        return not self._stretches
 
     def queue(self, response_id: str, item_id: str, content_index: int, samples: int) -> None:
         """Audio of an answer was queued."""
@@ -84,11 +91,15 @@ class Playback:
             stretch = self._stretches[0]
             if not stretch.is_started and self._played > stretch.start:
                 stretch.is_started = True
-                changes.append(PlaybackChange("started", stretch.response_id))
+                if self._audible != stretch.response_id:  # else it is the answer's next item
+                    self._audible = stretch.response_id
+                    changes.append(PlaybackChange("started", stretch.response_id))
             if not self._is_over(stretch, now_s):
                 break
             self._stretches.popleft()
-            changes.append(PlaybackChange("stopped", stretch.response_id))
+            if not self._stretches or self._stretches[0].response_id != stretch.response_id:
+                self._audible = None
+                changes.append(PlaybackChange("stopped", stretch.response_id))
         return changes
 
     def next_deadline(self) -> float | None:
@@ -97,16 +108,20 @@ class Playback:
 
     def cut_off(self) -> list[CutOff]:
         """The queue is dropped: forget it, and tell how far each answer in it was heard."""
-        cuts = [
-            CutOff(
-                stretch.response_id,
-                stretch.item_id,
-                stretch.content_index,
-                max(0, min(self._played, stretch.end) - stretch.start) * 1000 // RATE_HZ,
-                stretch.is_started,
+        cuts = []
+        for stretch in self._stretches:
+            heard = max(0, min(self._played, stretch.end) - stretch.start)
+            cuts.append(
+                CutOff(
+                    stretch.response_id,
+                    stretch.item_id,
+                    stretch.content_index,
+                    heard * 1000 // RATE_HZ,
+                    was_audible=self._audible == stretch.response_id,
+                )
             )
-            for stretch in self._stretches
-        ]
+            if cuts[-1].was_audible:
+                self._audible = None
         self._stretches.clear()
         self._queued_until = self._played
         return cuts

@@ -1,25 +1,25 @@
-"""One answer on its way: the events from response.created to response.done."""
+"""One answer on its way: the events from response.created to response.done.
+
+A response is a row of items. Words and audio that follow each other are one message; a call of a
+function is an item of its own, and ends the message before it. What `max_output_tokens` leaves no
+room for is cut off.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from realtime_transports.openai.server_conversation import Conversation, StoredItem
 from realtime_transports.openai.server_outputs import JsonObject, Outbox
-from realtime_transports.openai.server_usage import usage_of
-from realtime_transports.openai.wire import encode_audio
+from realtime_transports.openai.server_response_items import MessageInProgress, OutputItems
+from realtime_transports.openai.server_usage import TokenBudget, usage_of
 
 if TYPE_CHECKING:
     from realtime_core.audio import Pcm16
 
 __all__ = ["ActiveResponse", "ResponsePlan"]
-
-DELTA_SAMPLES = 12_000
-"""At most half a second of audio in one delta, as clients expect pieces, not files."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,10 @@ class ResponsePlan:
     metadata: JsonObject | None = None
 
 
-@dataclass
-class _Answer:
-    """The message that the response makes."""
-
-    stored: StoredItem
-    previous_item_id: str | None
-    output_index: int
-    text: list[str] = field(default_factory=list)
-    audio: list[Pcm16] = field(default_factory=list)
-
-
 class ActiveResponse:
-    """A response that is not done yet. All it says is one message of one part; calls are apart."""
+    """A response that is not done yet."""
 
-    CONTENT_INDEX = 0
+    CONTENT_INDEX = MessageInProgress.CONTENT_INDEX
 
     def __init__(
         self,
@@ -65,15 +54,22 @@ class ActiveResponse:
         Args:
             plan: What it is to be.
             outbox: Where its events go.
-            conversation: Where its item goes, unless the plan keeps it out.
+            conversation: Where its items go, unless the plan keeps them out.
             sends_audio: Whether audio goes out in events.
         """
         self.plan = plan
+        self.is_asked = False
+        """Whether the responder was asked; for its owner to set."""
+        self.is_exhausted = False
+        """Whether something had no room any more."""
         self._outbox = outbox
-        self._conversation = conversation
-        self._sends_audio = sends_audio
-        self._answer: _Answer | None = None
-        self._output: list[StoredItem] = []
+        self._audio_format = plan.config["audio"]["output"]["format"] if sends_audio else None
+        self._items = OutputItems(
+            self.id, outbox, conversation if self.is_in_conversation else None
+        )
+        self._message: MessageInProgress | None = None
+        limit = plan.config["max_output_tokens"]
+        self._budget = TokenBudget(None if limit == "inf" else limit)
         outbox.send("response.created", response=self._describe("in_progress"))
 
     @property
@@ -93,24 +89,26 @@ class ActiveResponse:
 
     def add_text(self, text: str) -> None:
         """The answer's next words: those spoken, or the text itself."""
-        answer = self._begin_answer()
-        answer.text.append(text)
-        kind = "output_audio_transcript" if self.wants_audio else "output_text"
-        self._send_part(f"response.{kind}.delta", answer, delta=text)
+        room = self._budget.characters_left(*self._said())
+        fitting = text if room is None else text[:room]
+        if fitting:
+            self._open_message().add_text(fitting)
+        self.is_exhausted |= len(fitting) < len(text)
 
-    def add_audio(self, samples: Pcm16) -> str:
+    def add_audio(self, samples: Pcm16) -> tuple[str, Pcm16] | None:
         """The answer's next audio.
 
         Returns:
-            Id of the item it belongs to.
+            Id of the item it belongs to, and what of it had room; None if nothing had.
         """
-        answer = self._begin_answer()
-        answer.audio.append(samples)
-        if self._sends_audio:
-            for start in range(0, len(samples), DELTA_SAMPLES):
-                delta = encode_audio(samples[start : start + DELTA_SAMPLES].tobytes())
-                self._send_part("response.output_audio.delta", answer, delta=delta)
-        return answer.stored.id
+        room = self._budget.samples_left(*self._said())
+        fitting = samples if room is None else samples[:room]
+        self.is_exhausted |= len(fitting) < len(samples)
+        if not len(fitting):
+            return None
+        message = self._open_message()
+        message.add_audio(fitting)
+        return message.item_id, fitting
 
     def add_call(self, name: str, arguments: str) -> None:
         """The answer calls a function.
@@ -119,28 +117,18 @@ class ActiveResponse:
             name: The function's.
             arguments: JSON.
         """
-        call: JsonObject = {
-            "id": self._outbox.make_id("item"),
-            "object": "realtime.item",
-            "type": "function_call",
-            "status": "in_progress",
-            "name": name,
-            "call_id": self._outbox.make_id("call"),
-            "arguments": "",
-        }
-        stored = StoredItem(call)
-        index, previous = self._begin_item(stored)
-        call_told = {"item_id": call["id"], "call_id": call["call_id"]}
-        self._send("response.function_call_arguments.delta", index, delta=arguments, **call_told)
-        self._send(
-            "response.function_call_arguments.done",
-            index,
-            name=name,
-            arguments=arguments,
-            **call_told,
-        )
-        call.update(status="completed", arguments=arguments)
-        self._finish_item(stored, index, previous)
+        self._close_message("completed")
+        room = self._budget.characters_left(0, 0)
+        fitting = arguments if room is None else arguments[:room]
+        self.is_exhausted |= len(fitting) < len(arguments)
+        call_id = self._outbox.make_id("call")
+        output = self._items.begin("function_call", name=name, call_id=call_id, arguments="")
+        told = {"item_id": output.stored.id, "call_id": call_id}
+        output.send("response.function_call_arguments.delta", delta=fitting, **told)
+        output.send("response.function_call_arguments.done", name=name, arguments=fitting, **told)
+        output.stored.item["arguments"] = fitting
+        output.finish("incomplete" if self.is_exhausted else "completed")
+        self._budget.spend(output.stored)
 
     def finish(self, status: str, details: JsonObject | None = None) -> None:
         """Tell the client that the response is done.
@@ -149,18 +137,16 @@ class ActiveResponse:
             status: ``completed``, ``cancelled``, ``incomplete`` or ``failed``.
             details: What else `status_details` says.
         """
-        if self._answer is not None:
-            self._finish_answer(
-                self._answer, "completed" if status == "completed" else "incomplete"
-            )
+        self._close_message("completed" if status == "completed" else "incomplete")
         response = self._describe(status)
         response["status_details"] = {"type": status, **(details or {})}
-        response["output"] = [stored.to_dict() for stored in self._output]
-        response["usage"] = usage_of(self.plan.context, self._output)
+        response["output"] = [stored.to_dict() for stored in self._items.stored]
+        response["usage"] = usage_of(self.plan.context, self._items.stored)
         self._outbox.send("response.done", response=response)
 
     def _describe(self, status: str) -> JsonObject:
         output = self.plan.config["audio"]["output"]
+        voice = output["voice"]
         return {
             "object": "realtime.response",
             "id": self.id,
@@ -170,79 +156,31 @@ class ActiveResponse:
             "conversation_id": self.plan.conversation_id,
             "output_modalities": self.plan.config["output_modalities"],
             "max_output_tokens": self.plan.config["max_output_tokens"],
-            "audio": {"output": {"format": output["format"], "voice": output["voice"]}},
+            "audio": {
+                "output": {
+                    "format": output["format"],
+                    "voice": voice["id"] if isinstance(voice, dict) else voice,
+                }
+            },
             "usage": None,
             "metadata": self.plan.metadata,
         }
 
-    def _begin_answer(self) -> _Answer:
-        if self._answer is None:
-            stored = StoredItem(
-                {
-                    "id": self._outbox.make_id("item"),
-                    "object": "realtime.item",
-                    "type": "message",
-                    "status": "in_progress",
-                    "role": "assistant",
-                    "content": [],
-                }
+    def _said(self) -> tuple[int, int]:
+        """Characters and samples of the message that is open."""
+        message = self._message
+        return (0, 0) if message is None else (message.characters, message.samples)
+
+    def _open_message(self) -> MessageInProgress:
+        if self._message is None:
+            output = self._items.begin("message", role="assistant", content=[])
+            self._message = MessageInProgress(
+                output, speaks=self.wants_audio, audio_format=self._audio_format
             )
-            index, previous = self._begin_item(stored)
-            self._answer = _Answer(stored, previous, index)
-            self._send_part("response.content_part.added", self._answer, part=self._part(""))
-        return self._answer
+        return self._message
 
-    def _begin_item(self, stored: StoredItem) -> tuple[int, str | None]:
-        """Its place in the output, and what is before it in the conversation."""
-        index = len(self._output)
-        self._output.append(stored)
-        self._send("response.output_item.added", index, item=stored.to_dict())
-        if not self.is_in_conversation:
-            return index, None
-        previous = self._conversation.insert(stored)
-        self._outbox.send(
-            "conversation.item.added", previous_item_id=previous, item=stored.to_dict()
-        )
-        return index, previous
-
-    def _finish_item(self, stored: StoredItem, index: int, previous: str | None) -> None:
-        self._send("response.output_item.done", index, item=stored.to_dict())
-        if self.is_in_conversation:
-            self._outbox.send(
-                "conversation.item.done", previous_item_id=previous, item=stored.to_dict()
-            )
-
-    def _finish_answer(self, answer: _Answer, status: str) -> None:
-        text = "".join(answer.text)
-        stored = answer.stored
-        if self.wants_audio:
-            stored.item["content"] = [{"type": "output_audio", "transcript": text}]
-            stored.audio[self.CONTENT_INDEX] = np.concatenate(
-                [np.zeros(0, np.int16), *answer.audio]
-            )
-            self._send_part("response.output_audio.done", answer)
-            self._send_part("response.output_audio_transcript.done", answer, transcript=text)
-        else:
-            stored.item["content"] = [{"type": "output_text", "text": text}]
-            self._send_part("response.output_text.done", answer, text=text)
-        stored.item["status"] = status
-        self._send_part("response.content_part.done", answer, part=self._part(text))
-        self._finish_item(stored, answer.output_index, answer.previous_item_id)
-
-    def _part(self, text: str) -> JsonObject:
-        # Content parts are named otherwise than the content of items is.
-        if self.wants_audio:
-            return {"type": "audio", "transcript": text}
-        return {"type": "text", "text": text}
-
-    def _send(self, event_type: str, output_index: int, **fields: Any) -> None:
-        self._outbox.send(event_type, response_id=self.id, output_index=output_index, **fields)
-
-    def _send_part(self, event_type: str, answer: _Answer, **fields: Any) -> None:
-        self._send(
-            event_type,
-            answer.output_index,
-            item_id=answer.stored.id,
-            content_index=self.CONTENT_INDEX,
-            **fields,
-        )
+    def _close_message(self, status: str) -> None:
+        message, self._message = self._message, None
+        if message is not None:
+            message.finish(status)
+            self._budget.spend(self._items.stored[-1])

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from realtime_transports.openai.server_checks import check_object
+from realtime_transports.openai.server_fields import (
+    AUDIO_FORMATS,
+    PCM_FORMAT,
+    RESPONSE_CHECKS,
+    SERVER_VAD_DEFAULTS,
+    SESSION_CHECKS,
+)
 from realtime_transports.openai.server_outputs import ClientEventError, JsonObject
+from realtime_transports.openai.server_strict import (
+    require_api_response,
+    require_api_session,
+    require_api_update,
+)
 
 __all__ = ["AUDIO_FORMATS", "DEFAULT_MODEL", "SessionConfig"]
 
 DEFAULT_MODEL = "gpt-realtime-2.1"
 
-SERVER_VAD_DEFAULTS: JsonObject = {
-    "type": "server_vad",
-    "threshold": 0.5,
-    "prefix_padding_ms": 300,
-    "silence_duration_ms": 500,
-    "idle_timeout_ms": None,
-    "create_response": True,
-    "interrupt_response": True,
-}
-SEMANTIC_VAD_DEFAULTS: JsonObject = {
-    "type": "semantic_vad",
-    "eagerness": "auto",
-    "create_response": True,
-    "interrupt_response": True,
-}
-TURN_DETECTION_DEFAULTS = {"server_vad": SERVER_VAD_DEFAULTS, "semantic_vad": SEMANTIC_VAD_DEFAULTS}
-
-PCM_FORMAT: JsonObject = {"type": "audio/pcm", "rate": 24_000}
-AUDIO_FORMATS = ("audio/pcm", "audio/pcmu", "audio/pcma")
+SECRETS_OF_TOOLS = ("authorization", "headers")
+"""What an MCP tool may hold that is not for everybody who sees the session."""
 
 
 def _default_session() -> JsonObject:
@@ -68,6 +64,7 @@ class SessionConfig:
         *,
         audio_formats: Collection[str] = AUDIO_FORMATS,
         expires_at: int | None = None,
+        strict: bool = False,
     ) -> None:
         """Begin with the API's defaults.
 
@@ -75,15 +72,25 @@ class SessionConfig:
             session_id: The session's id.
             audio_formats: Which can be spoken. Over WebRTC they mean nothing: there is Opus.
             expires_at: When the session ends, in seconds since 1970; None leaves it open.
+            strict: Refuse also what has the right shape and the API refuses all the same; see
+                `server_strict`.
         """
         self._values: JsonObject = {**_default_session(), "id": session_id}
         self._audio_formats = audio_formats
+        self.is_strict = strict
         if expires_at is not None:
             self._values["expires_at"] = expires_at
 
     def to_dict(self) -> JsonObject:
-        """The configuration as `session.created` and `session.updated` show it."""
-        return copy.deepcopy(self._values)
+        """The configuration as `session.created` and `session.updated` show it.
+
+        Keys and headers for MCP servers are left out.
+        """
+        shown = copy.deepcopy(self._values)
+        for tool in shown["tools"]:
+            for name in SECRETS_OF_TOOLS:
+                tool.pop(name, None)
+        return shown
 
     @property
     def turn_detection(self) -> Mapping[str, Any] | None:
@@ -92,26 +99,56 @@ class SessionConfig:
         return settings
 
     @property
-    def wants_transcription(self) -> bool:
-        """Whether the user's audio is to be transcribed."""
-        return self._values["audio"]["input"]["transcription"] is not None
+    def transcription(self) -> Mapping[str, Any] | None:
+        """How the user's audio is to be transcribed for the client; None for not at all."""
+        settings: Mapping[str, Any] | None = self._values["audio"]["input"]["transcription"]
+        return settings
+
+    @property
+    def input_format(self) -> Mapping[str, Any]:
+        """The format of audio that the client sends in events."""
+        audio_format: Mapping[str, Any] = self._values["audio"]["input"]["format"]
+        return audio_format
+
+    @property
+    def output_format(self) -> Mapping[str, Any]:
+        """The format of audio that the server sends in events."""
+        audio_format: Mapping[str, Any] = self._values["audio"]["output"]["format"]
+        return audio_format
+
+    @property
+    def formats(self) -> Mapping[str, Mapping[str, Any]]:
+        """The format of audio in items, by the role whose it is.
+
+        "parsed as the format specified in the session input audio type configuration", and the
+        assistant's as that of the output (`RealtimeConversationItemUserMessage` and its sibling).
+        """
+        return {"user": self.input_format, "assistant": self.output_format}
+
+    @property
+    def mcp_labels(self) -> list[str]:
+        """The labels of the MCP servers whose tools are wanted."""
+        return [tool["server_label"] for tool in self._values["tools"] if tool["type"] == "mcp"]
 
     @property
     def voice(self) -> str:
         """The voice of the answers."""
         return str(_name_of_voice(self._values["audio"]["output"]["voice"]))
 
-    def update(self, changes: object, *, is_voice_fixed: bool = False) -> None:
+    def update(
+        self, changes: object, *, is_running: bool = False, is_voice_fixed: bool = False
+    ) -> None:
         """Change what is given and leave the rest.
 
         Args:
             changes: The `session` of a session.update.
+            is_running: Whether the client knows the session already; some things are fixed then.
             is_voice_fixed: Whether audio was already spoken.
 
         Raises:
             ClientEventError: Something in it is wrong; nothing was changed.
         """
-        checked = _checked_object(changes, "session", SESSION_CHECKS)
+        checked = check_object(changes, "session", SESSION_CHECKS)
         self._require_known_formats(checked)
         new_voice = checked.get("audio", {}).get("output", {}).get("voice", self.voice)
         if is_voice_fixed and _name_of_voice(new_voice) != self.voice:
@@ -122,7 +159,12 @@ class SessionConfig:
             )
         if not checked.get("model", "given"):
             del checked["model"]  # an empty name, as Agents JS sends for no model, names none
-        self._values = _merged(self._values, checked)
+        updated = _merged(self._values, checked)
+        if self.is_strict:
+            if is_running:
+                require_api_update(checked, self._values)
+            require_api_session(checked, updated["tools"])
+        self._values = updated
 
     def with_response_options(self, options: object) -> tuple[JsonObject, bool]:
         """The configuration that holds for one response.
@@ -137,9 +179,12 @@ class SessionConfig:
         Raises:
             ClientEventError: Something in it is wrong.
         """
-        checked = _checked_object(options, "response", RESPONSE_CHECKS)
-        is_in_conversation = checked.pop("conversation", "auto") != "none"
-        return _merged(self.to_dict(), checked), is_in_conversation
+        checked = check_object(options, "response", RESPONSE_CHECKS)
+        given = {name: member for name, member in checked.items() if member is not None}
+        if self.is_strict:
+            require_api_response(given, _merged(self._values, given)["tools"])
+        is_in_conversation = given.pop("conversation", "auto") != "none"
+        return _merged(copy.deepcopy(self._values), given), is_in_conversation
 
     def _require_known_formats(self, checked: JsonObject) -> None:
         for part, settings in checked.get("audio", {}).items():
@@ -153,155 +198,6 @@ class SessionConfig:
                 )
 
 
-Check = Callable[[object, str], Any]
-"""Gets a value and its path; returns what is kept, or raises ClientEventError."""
-
-
-def _wrong_type(param: str, wanted: str, value: object) -> ClientEventError:
-    return ClientEventError(
-        f"Invalid type for '{param}': expected {wanted}, but got {_json_type(value)} instead.",
-        code="invalid_type",
-        param=param,
-    )
-
-
-def _json_type(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case str():
-            return "a string"
-        case int() | float():
-            return "a number"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
-
-
-def _checked_object(value: object, param: str, checks: Mapping[str, Check]) -> JsonObject:
-    if not isinstance(value, dict):
-        raise _wrong_type(param, "an object", value)
-    checked = {}
-    for name, member in value.items():
-        path = f"{param}.{name}"
-        if name not in checks:
-            raise ClientEventError(
-                f"Unknown parameter: '{path}'.", code="unknown_parameter", param=path
-            )
-        checked[name] = checks[name](member, path)
-    return checked
-
-
-def _anything(value: object, _param: str) -> object:
-    return value
-
-
-def _of_type(wanted: str, *types: type) -> Check:
-    def check(value: object, param: str) -> object:
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise _wrong_type(param, wanted, value)
-        return value
-
-    return check
-
-
-def _one_of(*choices: str) -> Check:
-    def check(value: object, param: str) -> object:
-        if value not in choices:
-            supported = ", ".join(f"'{choice}'" for choice in choices)
-            raise ClientEventError(
-                f"Invalid value: '{value}'. Supported values are: {supported}.",
-                code="invalid_value",
-                param=param,
-            )
-        return value
-
-    return check
-
-
-def _in_range(low: float, high: float) -> Check:
-    check_number = _of_type("a number", int, float)
-
-    def check(value: object, param: str) -> object:
-        number = check_number(value, param)
-        if not low <= number <= high:
-            raise ClientEventError(
-                f"Invalid '{param}': must be between {low:g} and {high:g}, not {number!r}.",
-                code="invalid_value",
-                param=param,
-            )
-        return number
-
-    return check
-
-
-def _or_null(check: Check) -> Check:
-    return lambda value, param: None if value is None else check(value, param)
-
-
-def _object_of(checks: Mapping[str, Check]) -> Check:
-    return lambda value, param: _checked_object(value, param, checks)
-
-
-def _modalities(value: object, param: str) -> object:
-    if value not in (["audio"], ["text"]):
-        raise ClientEventError(
-            f"Invalid modalities: {value}. Supported combinations are: ['text'] and ['audio'].",
-            code="invalid_value",
-            param=param,
-        )
-    return value
-
-
-def _audio_format(value: object, param: str) -> object:
-    checked = _checked_object(
-        value, param, {"type": _one_of(*AUDIO_FORMATS), "rate": _or_null(_one_rate)}
-    )
-    kind = checked.get("type", "audio/pcm")
-    return dict(PCM_FORMAT) if kind == "audio/pcm" else {"type": kind}
-
-
-def _one_rate(value: object, param: str) -> object:
-    if value != PCM_FORMAT["rate"]:
-        raise ClientEventError(
-            f"Invalid '{param}': only 24000 is supported, not {value!r}.",
-            code="invalid_value",
-            param=param,
-        )
-    return value
-
-
-def _turn_detection(value: object, param: str) -> object:
-    checked = _checked_object(value, param, TURN_DETECTION_CHECKS)
-    if "type" not in checked:
-        raise ClientEventError(
-            f"Missing required parameter: '{param}.type'.",
-            code="missing_required_parameter",
-            param=f"{param}.type",
-        )
-    defaults = TURN_DETECTION_DEFAULTS[checked["type"]]
-    for name in checked:
-        if name not in defaults:
-            raise ClientEventError(
-                f"Unknown parameter: '{param}.{name}'.",
-                code="unknown_parameter",
-                param=f"{param}.{name}",
-            )
-    given = {name: member for name, member in checked.items() if member is not None}
-    return {**defaults, **given}
-
-
-def _max_tokens(value: object, param: str) -> object:
-    return value if value == "inf" else _in_range(1, 4096)(value, param)
-
-
-def _voice(value: object, param: str) -> object:
-    return _of_type("a string", str, dict)(value, param)
-
-
 def _name_of_voice(voice: object) -> object:
     return voice.get("id") if isinstance(voice, dict) else voice
 
@@ -313,67 +209,3 @@ def _merged(old: JsonObject, changes: JsonObject) -> JsonObject:
         if isinstance(changes.get(name), dict) and isinstance(old.get(name), dict):
             merged[name] = _merged(old[name], changes[name])
     return merged
-
-
-_STRING = _of_type("a string", str)
-_BOOLEAN = _of_type("a boolean", bool)
-_ARRAY = _of_type("an array", list)
-_OBJECT = _of_type("an object", dict)
-
-TURN_DETECTION_CHECKS: Mapping[str, Check] = {
-    "type": _one_of(*TURN_DETECTION_DEFAULTS),
-    "threshold": _or_null(_in_range(0, 1)),
-    "prefix_padding_ms": _or_null(_in_range(0, 5_000)),
-    "silence_duration_ms": _or_null(_in_range(0, 10_000)),
-    "idle_timeout_ms": _or_null(_in_range(5_000, 30_000)),
-    "eagerness": _or_null(_one_of("low", "medium", "high", "auto")),
-    "create_response": _or_null(_BOOLEAN),
-    "interrupt_response": _or_null(_BOOLEAN),
-}
-
-AUDIO_OUTPUT_CHECKS: Mapping[str, Check] = {
-    "format": _audio_format,
-    "voice": _voice,
-    "speed": _in_range(0.25, 1.5),
-}
-
-AUDIO_CHECKS: Mapping[str, Check] = {
-    "input": _object_of(
-        {
-            "format": _audio_format,
-            "transcription": _or_null(_OBJECT),
-            "noise_reduction": _or_null(_OBJECT),
-            "turn_detection": _or_null(_turn_detection),
-        }
-    ),
-    "output": _object_of(AUDIO_OUTPUT_CHECKS),
-}
-
-SHARED_CHECKS: Mapping[str, Check] = {
-    "output_modalities": _modalities,
-    "instructions": _STRING,
-    "tools": _ARRAY,
-    "tool_choice": _of_type("a string or an object", str, dict),
-    "parallel_tool_calls": _or_null(_BOOLEAN),
-    "max_output_tokens": _max_tokens,
-    "prompt": _or_null(_OBJECT),
-    "reasoning": _or_null(_OBJECT),
-}
-
-SESSION_CHECKS: Mapping[str, Check] = {
-    **SHARED_CHECKS,
-    "type": _one_of("realtime"),
-    "model": _STRING,
-    "audio": _object_of(AUDIO_CHECKS),
-    "tracing": _anything,
-    "truncation": _anything,
-    "include": _or_null(_ARRAY),
-}
-
-RESPONSE_CHECKS: Mapping[str, Check] = {
-    **SHARED_CHECKS,
-    "audio": _object_of({"output": _object_of(AUDIO_OUTPUT_CHECKS)}),
-    "conversation": _one_of("auto", "none"),
-    "metadata": _or_null(_OBJECT),
-    "input": _ARRAY,
-}

@@ -6,7 +6,9 @@ one counts. A key that is missing means "nothing said", and the default is taken
 except under the keys of `_NULLABLE`, where None switches something off and is sent.
 
 A config goes through three forms: as written; stated (the new shape, only what was said); payload
-(defaults below it, the API's names, `provider_data` on top).
+(the API's names, `provider_data` on top). Payloads are merged as the API merges them: a member that
+is given replaces the former one as a whole, and of objects only `audio` and its two parts are
+merged member by member.
 """
 
 from __future__ import annotations
@@ -21,16 +23,16 @@ from pydantic import BaseModel
 from realtime_transports.openai.audio_format import normalize_audio_format, read_audio_format
 from realtime_transports.openai.config_values import Json, plain_object, snake_spelled
 from realtime_transports.openai.tools_config import tools_payload
-from realtime_transports.openai.tracing import tracing_update
 
 __all__ = [
     "DEFAULT_REALTIME_MODEL",
     "DEFAULT_SESSION_CONFIG",
     "SessionConfig",
     "build_session_payload",
+    "merge_session_payloads",
     "normalize_audio_format",
+    "stated_session_payload",
     "to_new_session_config",
-    "tracing_update",
 ]
 
 logger = logging.getLogger(__name__)
@@ -68,6 +70,9 @@ _TOP_KEYS: Final[tuple[str, ...]] = (
     "reasoning",
     "tracing",
     "prompt",
+    "max_output_tokens",
+    "truncation",
+    "include",
     "provider_data",
 )
 _AUDIO_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -95,6 +100,8 @@ _TURN_DETECTION_CAMEL_CASE: Final = {
     "idleTimeoutMs": "idle_timeout_ms",
     "modelVersion": "model_version",
 }
+_Tree: TypeAlias = Mapping[str, "_Tree"]
+_MERGED_OBJECTS: Final[_Tree] = {"audio": {"input": {}, "output": {}}}
 _PROMPT_FIELDS: Final = {"prompt_id": "id", "version": "version", "variables": "variables"}
 
 
@@ -111,7 +118,7 @@ def build_session_payload(
     Args:
         config: Either shape or both. Keys that are not known are left out with a warning;
             `provider_data` takes any field of the API under its own name and goes over everything
-            but prompt and tools.
+            that `config` says but prompt and tools.
         model: The model where the config names none.
         defaults: A config for what `config` leaves unsaid. `{}` gives a payload of what was said
             alone.
@@ -123,15 +130,34 @@ def build_session_payload(
         ValidationError: A member has a form that cannot be sent; the message names the field.
         UserError: The approval rules of an MCP tool cannot be understood.
     """
-    below, said = _said(defaults), _said(config)
-    top = {"type": "realtime", "model": model} | below.top | said.top
-    audio = {part: below.audio.get(part, {}) | said.audio.get(part, {}) for part in _AUDIO_KEYS}
-    if audio := {part: members for part, members in audio.items() if members}:
+    whole: Json = {"type": "realtime", "model": model}
+    for stated in (defaults, config):
+        whole = merge_session_payloads(whole, stated_session_payload(stated))
+    return whole
+
+
+def stated_session_payload(config: SessionConfig) -> Json:
+    """What a config says, in the API's names, and nothing else: neither type nor model nor default.
+
+    Tracing is not in it, unless `provider_data` has it.
+
+    Raises:
+        ValidationError: A member has a form that cannot be sent; the message names the field.
+        UserError: The approval rules of an MCP tool cannot be understood.
+    """
+    said = _said(config)
+    top = said.top
+    if audio := {part: members for part, members in said.audio.items() if members}:
         top["audio"] = audio
     on_top = {key: read(top.pop(key)) for key, read in _ON_TOP.items() if key in top}
     provider_data = plain_object(top.pop("provider_data", {}), field="provider_data")
     top.pop("tracing", None)
-    return top | provider_data | on_top
+    return merge_session_payloads(top, provider_data) | on_top
+
+
+def merge_session_payloads(current: Mapping[str, object], change: Mapping[str, object]) -> Json:
+    """`current` with the members of `change`, as the API does it; what is inside is shared."""
+    return _merged(current, change, _MERGED_OBJECTS)
 
 
 def to_new_session_config(config: SessionConfig) -> Json:
@@ -174,8 +200,7 @@ def _stated(config: SessionConfig) -> _Stated:
         if key not in written:
             continue
         members = audio.setdefault(part, {})
-        is_said = member in members and (members[member] is not None or member in _NULLABLE)
-        if not is_said:
+        if not _is_said(members, member):
             _put_member(members, member, written[key], field=key)
     # `voice` at the top belongs to both shapes.
     deprecated = {"modalities", *_DEPRECATED} - {"voice"}
@@ -216,14 +241,29 @@ def _said(config: SessionConfig) -> _Stated:
     stated.audio = {part: _without_unsaid(members) for part, members in stated.audio.items()}
     audio_input = stated.audio.get("input", {})
     if audio_input.get("turn_detection") is not None:
-        detection = plain_object(audio_input.pop("turn_detection"), field="turn_detection")
-        if detection:
-            audio_input["turn_detection"] = snake_spelled(detection, _TURN_DETECTION_CAMEL_CASE)
+        detection = plain_object(audio_input["turn_detection"], field="turn_detection")
+        audio_input["turn_detection"] = snake_spelled(detection, _TURN_DETECTION_CAMEL_CASE)
     return stated
 
 
+def _is_said(members: Json, key: str) -> bool:
+    """Whether a key that may be there says something; an empty turn detection says nothing."""
+    if key not in members or (key == "turn_detection" and members[key] == {}):
+        return False
+    return members[key] is not None or key in _NULLABLE
+
+
 def _without_unsaid(members: Json) -> Json:
-    return {key: value for key, value in members.items() if value is not None or key in _NULLABLE}
+    return {key: value for key, value in members.items() if _is_said(members, key)}
+
+
+def _merged(current: Mapping[str, object], change: Mapping[str, object], objects: _Tree) -> Json:
+    merged = {**current, **change}
+    for key, inner in objects.items():
+        former, latter = current.get(key), change.get(key)
+        if isinstance(former, Mapping) and isinstance(latter, Mapping):
+            merged[key] = _merged(former, latter, inner)
+    return merged
 
 
 def _warn_of_unknown_keys(written: Json, known: Collection[str], where: str) -> None:

@@ -26,9 +26,28 @@ def tracing_update(current: object, wanted: object) -> Json | None:
     """
     if not isinstance(current, Mapping):
         return {"type": "realtime", "tracing": plain(wanted)}
-    if wanted not in ("auto", current):
+    if wanted != "auto" and _said(wanted) != _said(current):
         logger.warning(
             "the session already has a tracing configuration, which cannot be changed; "
             "set tracing where the session is created"
         )
     return None
+
+
+def warn_of_late_tracing(written: object, wanted: object) -> None:
+    """Tell that an update's tracing has no effect, unless it is what was wanted all along.
+
+    Args:
+        written: `tracing` of the update; None where it says nothing.
+        wanted: As for `tracing_update`.
+    """
+    if written is not None and _said(written) != _said(wanted):
+        logger.warning("tracing can only be set in the initial config; the update's is left out")
+
+
+def _said(tracing: object) -> object:
+    """Without the members that the server shows as null because nobody gave them."""
+    value = plain(tracing)
+    if isinstance(value, dict):
+        return {key: member for key, member in value.items() if member is not None}
+    return value

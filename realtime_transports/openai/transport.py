@@ -14,7 +14,8 @@ import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
 
@@ -27,9 +28,13 @@ from realtime_transports.openai.protocol import ClientProtocol
 from realtime_transports.openai.watched import watched
 
 if TYPE_CHECKING:
+    from realtime_core.creation import ItemLike
     from realtime_core.events import Emit, FunctionCall
+    from realtime_core.handles import HistoryResetHandle, ResponseHandle
     from realtime_core.items import McpApprovalRequestItem, RealtimeItem
     from realtime_core.middleware import EventMiddleware
+
+ResultT = TypeVar("ResultT")
 
 __all__ = ["API_KEY_VARIABLE", "OpenAIRealtimeBase", "check_api_key"]
 
@@ -46,8 +51,8 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
     `close`, the state, the waits), and of the members that begin with an underscore it uses those
     that have a docstring; they are the interface for subclasses and change like any public one.
 
-    * The link is ready: ``self._protocol.link_opened(config)``, then `_flush`, which writes the
-      configuration. The link is gone: ``self._protocol.link_closed()``.
+    * The link is ready: `_begin_link`, then `_flush`, which writes the configuration. The link is
+      gone: `_end_link`.
     * A message came: `_receive_message`. To see events as they pass, override `_receive_event`;
       to play audio before listeners hear of it, override `_tell`.
     * Whatever fails where nobody called: `_report`. Tasks that outlive `close`:
@@ -81,6 +86,9 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         """
         super().__init__()
         self._closing: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_link = False
+        self._links_ended = 0
         self._middlewares = MiddlewareChain(middlewares, self._report, clock=time.perf_counter)
         self._protocol = watched(protocol or ClientProtocol(model=model), self._middlewares)
         self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
@@ -127,9 +135,9 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         """Send audio of the user in an event."""
         self._perform(lambda: self._protocol.send_audio(pcm, commit=commit))
 
-    def request_response(self, response: Mapping[str, Any] | None = None) -> None:
-        """Ask for a response, as soon as no other is under way."""
-        self._perform(lambda: self._protocol.request_response(response))
+    def request_response(self, response: Mapping[str, Any] | None = None) -> ResponseHandle:
+        """Ask for a response, as soon as no other is under way; see the contract."""
+        return self._perform(lambda: self._protocol.request_response(response))
 
     def update_session_config(self, config: Mapping[str, Any]) -> None:
         """Change the session's configuration."""
@@ -154,10 +162,18 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         self._perform(lambda: self._protocol.interrupt(cancel_ongoing_response))
 
     def reset_history(
-        self, old_history: Sequence[RealtimeItem], new_history: Sequence[RealtimeItem]
-    ) -> None:
-        """Make the server's conversation the new one."""
-        self._perform(lambda: self._protocol.reset_history(old_history, new_history))
+        self,
+        old_history: Sequence[ItemLike],
+        new_history: Sequence[ItemLike],
+        *,
+        audio_as_transcript: bool = False,
+    ) -> HistoryResetHandle:
+        """Make the server's conversation the new one; see the contract."""
+        return self._perform(
+            lambda: self._protocol.reset_history(
+                old_history, new_history, audio_as_transcript=audio_as_transcript
+            )
+        )
 
     def build_session_payload(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The ``session`` object that a configuration becomes on the wire."""
@@ -182,15 +198,16 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
 
     # Where things leave
 
-    def _perform(self, action: Callable[[], None]) -> None:
+    def _perform(self, action: Callable[[], ResultT]) -> ResultT:
         """Do something with the protocol for the program, and let out what comes of it.
 
         Raises:
             TransportError: The program cannot send now, or the link refused an event.
         """
         self._check_can_send()
+        self._advance()
         try:
-            action()
+            return action()
         finally:
             self._flush()
 
@@ -204,8 +221,12 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
                 comes as `error`, for it may have waited long since its call.
         """
         failure = self._send_all()
+        self._watch_deadline()
+        links_ended = self._links_ended
         for emit in self._protocol.take_emits():
             self._tell(emit)
+            if self._links_ended != links_ended:
+                break  # a listener has closed the transport: nothing comes after `disconnected`
         if failure is not None:
             raise failure
 
@@ -231,7 +252,8 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
             self._protocol.send_dropped(event)
         try:
             for each in passed:
-                log.debug("> %s %s", each.get("type"), each.get("event_id", ""))
+                if log.isEnabledFor(logging.DEBUG):
+                    log.debug("> %s %s", each.get("type"), each.get("event_id", ""))
                 self._write(wire.dump(each))
         except Exception as exc:  # the link is foreign code
             return exc
@@ -242,13 +264,15 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
 
         Never raises.
         """
+        self._advance()
         try:
             event = wire.parse(data)
         except ProtocolError as exc:
             self._protocol.receive_invalid(exc, data)
         else:
-            log.debug("< %s %s", event["type"], event.get("event_id", ""))
-            if passed := self._middlewares.incoming(event):
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("< %s %s", event["type"], event.get("event_id", ""))
+            if passed := self._middlewares.incoming(event, again=partial(wire.parse, data)):
                 self._receive_events(passed)
                 return
         self._flush_received()
@@ -273,10 +297,62 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         except Exception as exc:  # nobody called, so nobody but the listeners can be told
             self._report(exc)
 
+    def _begin_link(self, config: Mapping[str, Any] | None) -> None:
+        """The link carries events from now on; this is the session's configuration.
+
+        Raises:
+            UserError: The configuration cannot be sent.
+        """
+        if not self._has_link:
+            self._has_link = True
+            self._middlewares.link_opened(self.current_model)
+        self._protocol.link_opened(config)
+
+    def _end_link(self) -> None:
+        """The link is gone, and with it all that was under way on it."""
+        if self._has_link:
+            self._has_link = False
+            self._middlewares.link_closed()
+        self._links_ended += 1
+        self._protocol.link_closed()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _report(self, error: Exception) -> None:
         """Tell an error that no call can raise: as `error`, and to the middlewares."""
         self.emit("error", ErrorEvent(error))
         self._middlewares.error_reported(error)
+
+    # Time
+
+    def _advance(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # called where nothing could be waited for either
+            return
+        self._protocol.advance(loop.time())
+
+    def _watch_deadline(self) -> None:
+        # Runs for each event, so a timer that comes too early stays: it looks again when it fires.
+        deadline = self._protocol.next_deadline
+        if deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._timer = loop.call_at(deadline, self._on_deadline, deadline)
+
+    def _on_deadline(self, deadline: float) -> None:
+        self._timer = None
+        # Loops call back up to their clock's resolution too early.
+        self._protocol.advance(max(deadline, asyncio.get_running_loop().time()))
+        self._flush_received()
 
     # Waiting
 

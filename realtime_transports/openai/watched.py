@@ -29,11 +29,11 @@ ProtocolT = TypeVar("ProtocolT", bound="ClientProtocol")
 
 
 def watched(protocol: ProtocolT, middlewares: MiddlewareChain) -> ProtocolT:
-    """The protocol, watched by what the middlewares bring; itself where there are none."""
+    """The protocol, watched by what the middlewares bring; itself where that is nothing."""
     watch = middlewares.watch()
     if watch is None:
         return protocol
-    return cast("ProtocolT", _Watched(protocol, watch, middlewares))
+    return cast("ProtocolT", _Watched(protocol, watch))
 
 
 class _Watched:
@@ -41,20 +41,16 @@ class _Watched:
 
     _protocol: ClientProtocol
     _watch: EngineWatch
-    _middlewares: MiddlewareChain
     _untaken: set[str]
-    _is_open: bool
+    _now: float | None
 
-    def __init__(
-        self, protocol: ClientProtocol, watch: EngineWatch, middlewares: MiddlewareChain
-    ) -> None:
+    def __init__(self, protocol: ClientProtocol, watch: EngineWatch) -> None:
         # Not by assignment, which sets the protocol's attributes.
         vars(self).update(
             _protocol=protocol,
             _watch=watch,
-            _middlewares=middlewares,
             _untaken={"sends", "emits"},
-            _is_open=False,
+            _now=None,
         )
         watch.attached(f"{ENGINE}:{type(protocol).__name__}")
         self._enter("model=", protocol.model)
@@ -68,6 +64,15 @@ class _Watched:
     def __setattr__(self, name: str, value: object) -> None:
         self._enter(f"{name}=", value)
         setattr(self._protocol, name, value)
+
+    def advance(self, now: float) -> None:
+        deadline = self._protocol.next_deadline
+        if deadline is not None and deadline <= now:
+            self._call("advance", self._protocol.advance, now)
+            return
+        # Each event would be two steps if this were one. The next step tells it.
+        vars(self)["_now"] = now
+        self._protocol.advance(now)
 
     def take_sends(self) -> list[dict[str, Any]]:
         self._untaken.discard("sends")
@@ -85,7 +90,6 @@ class _Watched:
 
     def _call(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self._enter(name, *args, **kwargs)
-        self._note_link(name)
         try:
             return method(*args, **kwargs)
         except Exception as exc:  # told and passed on
@@ -95,12 +99,5 @@ class _Watched:
     def _enter(self, name: str, *args: Any, **kwargs: Any) -> None:
         untaken = tuple(sorted(self._untaken))
         self._untaken.update(("sends", "emits"))
-        self._watch.entered(EngineStep(name, args, kwargs, untaken))
-
-    def _note_link(self, name: str) -> None:
-        if name == "link_opened" and not self._is_open:
-            vars(self)["_is_open"] = True
-            self._middlewares.link_opened(self._protocol.model)
-        elif name == "link_closed" and self._is_open:
-            vars(self)["_is_open"] = False
-            self._middlewares.link_closed()
+        self._watch.entered(EngineStep(name, args, kwargs, untaken, self._now))
+        vars(self)["_now"] = None

@@ -1,38 +1,35 @@
 """The client's side of a link whose audio comes in events, and which the client itself plays.
 
-What of the model's audio was heard only the player knows, so the position comes in as an argument:
-`heard_ms` is how much of `playing` has been heard. An interruption has two halves. `interrupt`
-cancels the response and tells `audio_interrupted`, so that whoever plays stops; then
-`send_truncation` tells the server how far the user came. A listener may close the link between.
+What of the model's audio was heard only the player knows, so it comes in as an argument:
+`unheard_ms` is how much of all that was told as `audio` is still to be heard. An interruption has
+two halves. `interrupt` cancels the response and tells `audio_interrupted`, so that whoever plays
+stops; then `send_truncation` tells the server how far the user came. A listener may close the link
+between.
+
+Audio that is still on its way when the model is interrupted is not told: neither the rest of an
+item that was cut off nor anything of a response that was cancelled. An item of which nothing was
+told is truncated to nothing when its audio comes, for the server believes that it was heard.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from realtime_core.errors import ProtocolError
 from realtime_core.events import Emit, ErrorEvent
 from realtime_transports.openai.audio_codec import bytes_per_sample, rate_hz_of
+from realtime_transports.openai.client_playback import (
+    ClientPlayback,
+    CutOff,
+    PartPlace,
+    PlayingAudio,
+)
 from realtime_transports.openai.inbound import audio_event
 from realtime_transports.openai.protocol import ClientProtocol, JsonObject
 
 __all__ = ["PlayingAudio", "SipProtocol", "WebSocketProtocol"]
-
-
-@dataclass(slots=True, eq=False)
-class PlayingAudio:
-    """A part of an item whose audio has come and was not interrupted. Compared by identity."""
-
-    item_id: str
-    content_index: int
-    length_ms: float = 0.0
-    """What came so far."""
-    is_complete: bool = False
-    """Whether the server has said that no more comes."""
 
 
 class WebSocketProtocol(ClientProtocol):
@@ -40,143 +37,153 @@ class WebSocketProtocol(ClientProtocol):
 
     def __init__(self, *, model: str | None = None) -> None:
         super().__init__(model=model)
-        self._playing: PlayingAudio | None = None
-        self._truncation: JsonObject | None = None
+        self._playback = ClientPlayback()
+        self._unheard_ms = 0.0
+        self._due_truncations: list[JsonObject] = []
+        self._unsent_truncations: list[JsonObject] = []
+        """Those that the link did not take; the next interruption sends them again."""
         self._interrupted: set[str] = set()
         """Items of which nothing is played any more, though deltas may still be on their way."""
-        self._response_formats: dict[str, object] = {}
-        self._heard_ms = math.inf
+        self._live_formats: dict[str, object] = {}
+        """The responses under way, each with the format of its audio."""
+        self._silenced: set[str] = set()
+        """Those of them that an interruption cancelled."""
 
     @property
     def playing(self) -> PlayingAudio | None:
         """What came last and was not interrupted; it may have been heard to its end already."""
-        return self._playing
+        return self._playback.last
 
     @property
     def has_truncation(self) -> bool:
         """Whether `send_truncation` is due."""
-        return self._truncation is not None
+        return bool(self._due_truncations)
 
     def audio_format(self, response_id: str | None) -> object:
         """The format of a response's audio, as the server described it; None when it did not."""
-        own_format = self._response_formats.get(response_id) if response_id else None
+        own_format = self._live_formats.get(response_id) if response_id else None
         return own_format or self._session_format()
 
     def link_closed(self) -> None:
         """The link is gone, and with it what was to be played."""
         super().link_closed()
-        self._playing = self._truncation = None
+        self._playback.forget()
+        self._due_truncations.clear()
+        self._unsent_truncations.clear()
         self._interrupted.clear()
-        self._response_formats.clear()
+        self._live_formats.clear()
+        self._silenced.clear()
 
-    def receive(self, event: JsonObject, *, heard_ms: float = math.inf) -> None:
+    def receive(self, event: JsonObject, *, unheard_ms: float = 0.0) -> None:
         """Take in a server event.
 
         Args:
             event: As `wire.parse` gives it.
-            heard_ms: How much of `playing` has been heard; without it, all that came.
+            unheard_ms: How much of the audio that came is still to be heard.
         """
-        self._heard_ms = heard_ms
+        self._unheard_ms = unheard_ms
         super().receive(event)
 
-    def interrupt(
-        self, cancel_ongoing_response: bool = True, *, heard_ms: float = math.inf
-    ) -> None:
+    def interrupt(self, cancel_ongoing_response: bool = True, *, unheard_ms: float = 0.0) -> None:
         """Stop what the model says; afterwards call `send_truncation`.
 
         Args:
             cancel_ongoing_response: Whether to end the response too, not only its audio.
-            heard_ms: How much of `playing` has been heard; without it, all that came.
+            unheard_ms: How much of the audio that came is still to be heard.
         """
-        self._heard_ms = heard_ms
+        self._unheard_ms = unheard_ms
         super().interrupt(cancel_ongoing_response)
+        if cancel_ongoing_response:
+            self._silenced.update(filter(self._sequencer.is_cancelled, self._live_formats))
 
     def send_truncation(self) -> None:
         """Tell the server where the user stopped listening, if something was cut off."""
-        event, self._truncation = self._truncation, None
-        if event is not None:
-            self._send(event, partial(self._resume, self._playing))
-            self._playing = None
+        events, self._due_truncations = self._due_truncations, []
+        for event in events:
+            send = self._send(event)
+            # Not where a middleware keeps it back: that is on purpose.
+            send.undo_rest.append(partial(self._unsent_truncations.insert, 0, event))
 
     def _derived(self, event: JsonObject) -> list[Emit]:
         events = super()._derived(event)
         match event["type"]:
             case "response.output_audio.delta":
                 events += self._take_audio(event)
-            case "response.output_audio.done" if self._playing is not None:
-                self._playing.is_complete = True
+            case "response.output_audio.done":
+                self._playback.complete()
             case "response.created":
                 self._note_format(event["response"])
             case "response.done":
-                self._response_formats.pop(event["response"].get("id"), None)
+                self._live_formats.pop(event["response"].get("id"), None)
+                self._silenced.discard(event["response"].get("id"))
         return events
 
     def _note(self, event: JsonObject) -> None:
         super()._note(event)
-        if event["type"] == "input_audio_buffer.speech_started":
-            self._yield_to_speech()
+        match event["type"]:
+            case "input_audio_buffer.speech_started":
+                self._yield_to_speech()
+            case "response.created":
+                self._note_created(event["response"].get("id"))
 
     def _yield_to_speech(self) -> None:
         """The user talks: stop what is heard. What is not heard yet is the server's to stop."""
-        if self._playing is not None:
-            super().interrupt(not self._server_interrupts())
+        if self._playback.last is not None:
+            self.interrupt(self._is_to_cancel_for_speech(), unheard_ms=self._unheard_ms)
             self.send_truncation()
 
-    def _server_interrupts(self) -> bool:
-        """Whether the server ends responses by itself when the user talks."""
+    def _is_to_cancel_for_speech(self) -> bool:
+        """Whether a response runs that the server does not end by itself when the user talks."""
+        if not self.ongoing_response:
+            return False  # one that was only asked for is not heard yet
         detection = _member(self.session, "audio", "input", "turn_detection")
         if not isinstance(detection, Mapping):
-            return False
-        return detection.get("interrupt_response") is not False  # the API's default is true
+            return True
+        return detection.get("interrupt_response") is False  # the API's default is true
 
-    def _stop_playback(self) -> None:
-        if self.current_audio is not None:  # attached to a call, whose audio the server plays
-            super()._stop_playback()
-        playing = self._playing
-        if playing is None:
-            return
-        self._emits.append(Emit("audio_interrupted"))
-        if playing.is_complete and self._heard_ms >= playing.length_ms:
-            self._playing = None  # truncating would cost the transcript of what was heard
-            return
-        self._interrupted.add(playing.item_id)
-        self._truncation = {
-            "type": "conversation.item.truncate",
-            "item_id": playing.item_id,
-            "content_index": playing.content_index,
-            "audio_end_ms": max(0, math.floor(min(self._heard_ms, playing.length_ms))),
-        }
-
-    def _resume(self, playing: PlayingAudio | None) -> None:
-        """The truncation was not sent, so it may be tried again."""
-        if playing is not None:
-            self._interrupted.discard(playing.item_id)
-        self._playing = playing
+    def _stop_playback(self) -> bool:
+        # The server plays where this is attached to a call.
+        is_cut_off = self._audio_labels.is_playing and super()._stop_playback()
+        if self._playback.last is None and not self._unsent_truncations:
+            return is_cut_off
+        cuts = self._playback.cut_off(self._unheard_ms)
+        self._interrupted.update(cut.place.item_id for cut in cuts)
+        self._due_truncations += self._unsent_truncations + [_truncation(cut) for cut in cuts]
+        self._unsent_truncations.clear()
+        return True
 
     def _take_audio(self, event: JsonObject) -> list[Emit]:
-        if event["item_id"] in self._interrupted:
+        place = _place(event)
+        if place.item_id in self._interrupted:
+            return []
+        response_id = event.get("response_id")
+        if response_id in self._silenced and self._is_cancelled(response_id):
+            if cut := self._playback.cut_off_late(place):
+                self._interrupted.add(place.item_id)
+                self._send(_truncation(cut))
             return []
         try:
             audio = audio_event(event)
         except ProtocolError as exc:
             return [Emit("error", (ErrorEvent(exc),))]
-        playing = self._part_of(event)
         audio_format = self.audio_format(audio.response_id)
         samples = len(audio.data) / bytes_per_sample(audio_format)
-        playing.length_ms += samples / rate_hz_of(audio_format) * 1000
+        length_ms = samples * 1000 / rate_hz_of(audio_format)
+        self._playback.add(place, length_ms, unheard_ms=self._unheard_ms)
         return [Emit("audio", (audio,))]
 
-    def _part_of(self, event: JsonObject) -> PlayingAudio:
-        place = event["item_id"], event["content_index"]
-        playing = self._playing
-        if playing is None or (playing.item_id, playing.content_index) != place:
-            playing = self._playing = PlayingAudio(*place)
-        return playing
+    def _note_created(self, response_id: object) -> None:
+        self._silenced.discard(response_id)
+        if isinstance(response_id, str) and self._is_cancelled(response_id):
+            self._silenced.add(response_id)  # it was interrupted before it began
+
+    def _is_cancelled(self, response_id: object) -> bool:
+        return isinstance(response_id, str) and self._sequencer.is_cancelled(response_id)
 
     def _note_format(self, response: Mapping[str, Any]) -> None:
         own_format = _member(response, "audio", "output", "format")
         if response.get("id"):
-            self._response_formats[response["id"]] = own_format or self._session_format()
+            self._live_formats[response["id"]] = own_format or self._session_format()
 
     def _session_format(self) -> object:
         return _member(self.session, "audio", "output", "format")
@@ -186,13 +193,26 @@ class SipProtocol(WebSocketProtocol):
     """The protocol of a link attached to a telephone call: the server plays, and so truncates."""
 
     def _yield_to_speech(self) -> None:
-        self.interrupt(not self._server_interrupts())
+        self.interrupt(self._is_to_cancel_for_speech())
 
-    def _stop_playback(self) -> None:
-        self._send({"type": "output_audio_buffer.clear"})
+    def _stop_playback(self) -> bool:
+        return super(WebSocketProtocol, self)._stop_playback()  # nothing is played here
+
+
+def _place(event: JsonObject) -> PartPlace:
+    return PartPlace(event["item_id"], event["content_index"])
+
+
+def _truncation(cut: CutOff) -> JsonObject:
+    return {
+        "type": "conversation.item.truncate",
+        "item_id": cut.place.item_id,
+        "content_index": cut.place.content_index,
+        "audio_end_ms": cut.heard_ms,
+    }
 
 
 def _member(value: object, *path: str) -> object:
     for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = value.get(key) if isinstance(value, (dict, Mapping)) else None
     return value

@@ -7,11 +7,18 @@ import binascii
 import json
 import math
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any, NoReturn
 
 from realtime_core.errors import ProtocolError, ValidationError
 
-__all__ = ["decode_audio", "dump", "encode_audio", "parse"]
+__all__ = ["MAX_DEPTH", "decode_audio", "dump", "encode_audio", "parse"]
+
+MAX_DEPTH = 200
+"""How many objects and lists may be within each other. Whoever looks through an event, here or in a
+program, does it a call a level, and Python ends that at 1,000; real events have ten."""
+
+_WHITE_SPACE = " \t\n\r"
 
 
 def parse(data: str | bytes) -> dict[str, Any]:
@@ -26,16 +33,23 @@ def parse(data: str | bytes) -> dict[str, Any]:
     """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
-        event = json.loads(text, parse_constant=_refuse_constant)
+        text = text.strip(_WHITE_SPACE)
+        event, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as exc:
         raise ProtocolError(f"the server sent a message that is not JSON: {exc}") from exc
+    if end != len(text):
+        raise ProtocolError(f"the server sent more than one JSON value: the first ends at {end}")
     if not isinstance(event, dict):
         raise ProtocolError(f"the server sent a JSON {type(event).__name__}, not an event object")
     if not isinstance(event.get("type"), str):
         raise ProtocolError("the server sent an event whose type is not a string")
-    if not isinstance(event.get("event_id"), str | None):
+    if not isinstance(event.get("event_id", ""), (str, NoneType)):
         raise ProtocolError(
             f"the server sent a {event['type']!r} event whose event_id is not a string"
+        )
+    if _may_be_deep(event, text) and _is_deeper(event, MAX_DEPTH):
+        raise ProtocolError(
+            f"the server sent a {event['type']!r} event nested deeper than {MAX_DEPTH} levels"
         )
     return event
 
@@ -74,7 +88,10 @@ def decode_audio(text: str) -> bytes:
     Raises:
         ProtocolError: It is no base64.
     """
-    compact = "".join(text.split())
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:  # as nobody should send it; it may still say what was meant
+        compact = "".join(text.split())
     padded = compact + "=" * (-len(compact) % 4)
     try:
         return base64.b64decode(padded, validate=True)
@@ -82,13 +99,38 @@ def decode_audio(text: str) -> bytes:
         raise ProtocolError(f"audio is not base64: {exc}") from exc
 
 
+def _may_be_deep(event: dict[str, Any], text: str) -> bool:
+    """Whether it is worth while to look through an event: nearly always it is not."""
+    if len(text) <= 2 * MAX_DEPTH:
+        return False
+    for value in event.values():
+        if isinstance(value, (dict, list)):
+            return text.count("{") + text.count("[") > MAX_DEPTH
+    return False
+
+
+def _is_deeper(value: dict[str, Any] | list[Any], depth: int) -> bool:
+    """Whether there are more levels within each other than this."""
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, (dict, list)) and (depth <= 1 or _is_deeper(inner, depth - 1)):
+            return True
+    return False
+
+
 def _refuse_constant(name: str) -> NoReturn:
     # `json` reads NaN and Infinity, which RFC 8259 does not know.
     raise ValueError(f"{name} is no JSON value")
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Made once: `json.loads` makes one for each text when it is given options."""
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
 def _dumps(value: object) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _without_nan(value: object) -> object:

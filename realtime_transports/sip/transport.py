@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from realtime_core.errors import TransportError, UserError
 from realtime_transports.http_client import AiohttpClient, HttpClient, make_ssl_context
+from realtime_transports.openai.config_values import member, plain_object
 from realtime_transports.openai.session_config import (
     DEFAULT_REALTIME_MODEL,
     SessionConfig,
     build_session_payload,
+    stated_session_payload,
 )
 from realtime_transports.openai.transport import check_api_key
 from realtime_transports.openai.websocket_protocol import SipProtocol
@@ -119,7 +121,7 @@ class OpenAIRealtimeSIP(SocketTransport):
         payload = build_session_payload(
             {**said, **of_agent, **chosen}, model=model or DEFAULT_REALTIME_MODEL
         )
-        _check_turn_detection(payload)
+        _check_turn_detection(payload, "OpenAIRealtimeSIP.build_initial_config()")
         return payload | ({} if tracing is None else {"tracing": tracing})
 
     async def accept(
@@ -211,9 +213,15 @@ class OpenAIRealtimeSIP(SocketTransport):
         call_id: str | None = None,
         initial_session_config: Mapping[str, Any] | None = None,
     ) -> None:
-        """Attach to a call that was accepted; see `SocketTransport.connect`."""
+        """Attach to a call that was accepted; see `SocketTransport.connect`.
+
+        Raises:
+            UserError: There is no call id, or the config says of turn detection what the calls
+                API refuses.
+        """
         if not call_id:
             raise UserError("OpenAIRealtimeSIP requires `call_id` in the connect options.")
+        _check_update(initial_session_config or {}, "OpenAIRealtimeSIP.connect()")
         await super().connect(
             api_key=api_key,
             model=model,
@@ -221,6 +229,15 @@ class OpenAIRealtimeSIP(SocketTransport):
             call_id=call_id,
             initial_session_config=initial_session_config,
         )
+
+    def update_session_config(self, config: Mapping[str, Any]) -> None:
+        """Change the session's configuration.
+
+        Raises:
+            UserError: It says of turn detection what the calls API refuses.
+        """
+        _check_update(config, "OpenAIRealtimeSIP.update_session_config()")
+        super().update_session_config(config)
 
     @property
     def muted(self) -> None:
@@ -266,16 +283,23 @@ def _chosen_voice(config: Mapping[str, Any]) -> object:
     return config.get("voice") if voice is None else voice
 
 
-def _check_turn_detection(payload: Mapping[str, Any]) -> None:
-    detection = payload["audio"]["input"].get("turn_detection")
-    given = [label for key, label in UNSUPPORTED_TURN_DETECTION.items() if key in (detection or {})]
+def _check_update(config: SessionConfig, caller: str) -> None:
+    # Tools have nothing to do with it, and are read where they are sent.
+    written = plain_object(config, field="session config") | {"tools": None}
+    _check_turn_detection(stated_session_payload(written), caller)
+
+
+def _check_turn_detection(payload: Mapping[str, Any], caller: str) -> None:
+    detection = member(payload, "audio", "input", "turn_detection")
+    if not isinstance(detection, Mapping):
+        return
+    given = [label for key, label in UNSUPPORTED_TURN_DETECTION.items() if key in detection]
     if given:
         # The words of OpenAI Agents JS, whose users look for them.
         raise UserError(
-            "OpenAIRealtimeSIP.build_initial_config() does not support SIP turn-detection fields "
-            f"{_listed(given)}. The Realtime Calls API rejects these "
-            "session.audio.input.turn_detection properties for SIP sessions, so remove them "
-            "before accepting the call."
+            f"{caller} does not support SIP turn-detection fields {_listed(given)}. The Realtime "
+            "Calls API rejects these session.audio.input.turn_detection properties for SIP "
+            "sessions, so remove them before accepting the call."
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
@@ -34,6 +35,7 @@ from realtime_transports.audio.outgoing import Pacer
 from realtime_transports.webrtc.guards import (
     drop_empty_rtp,
     follow_connecting,
+    hear_at_once,
     survive_bad_messages,
 )
 from realtime_transports.webrtc.loopback import allow_loopback
@@ -61,6 +63,10 @@ OPUS_RATE_HZ = 48_000
 
 MAX_GAP_S = 1.0
 """The longest hole in the caller's RTP time line that is filled with silence."""
+
+MAX_MESSAGE_SIZE = re.compile(r"^a=max-message-size:(\d{1,18})\s*$", re.MULTILINE)
+DEFAULT_MAX_MESSAGE_BYTES = 65_536
+"""RFC 8841, section 6.1."""
 
 CONNECT_DEADLINE_S = 30.0
 CLOSE_DEADLINE_S = 5.0
@@ -140,6 +146,9 @@ class ServerPeer:
         self._room = asyncio.Event()
         self._channel: RTCDataChannel | None = None
         self._unsent: deque[str] = deque()
+        self._max_message_bytes = 0
+        """What the caller takes; 0 is no limit (RFC 8841, section 6.1)."""
+        self._when_open: list[Callable[[], None]] = []
         self._reader: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -170,6 +179,8 @@ class ServerPeer:
         if self._channel is None:
             if len(self._unsent) >= MAX_UNSENT_MESSAGES:
                 raise TransportError("the caller opens no data channel")
+            if 0 < self._max_message_bytes < len(message.encode(errors="surrogatepass")):
+                raise TransportError(f"a message of {len(message)} characters is too large")
             self._unsent.append(message)
             return
         try:
@@ -179,6 +190,13 @@ class ServerPeer:
                 f"a message of {len(message)} characters could not be sent: "
                 f"{exc or 'the data channel is closing'}"
             ) from exc
+
+    def when_open(self, callback: Callable[[], None]) -> None:
+        """Call once the data channel is open and what waited for it has left; perhaps now."""
+        if self._channel is None:
+            self._when_open.append(callback)
+        else:
+            callback()
 
     def play(self, samples: Pcm16) -> None:
         """Queue audio; it leaves at its own pace. `wait_room` keeps the queue short.
@@ -209,10 +227,15 @@ class ServerPeer:
         """Apply the offer and make the answer; `answer` calls this once."""
         if "a=fingerprint:" not in offer_sdp:  # aiortc would find that out when it is too late
             raise ValueError("it has no DTLS fingerprint")
+        if found := MAX_MESSAGE_SIZE.search(offer_sdp):
+            self._max_message_bytes = int(found[1])
+        else:
+            self._max_message_bytes = DEFAULT_MAX_MESSAGE_BYTES
         audio = self._offer_audio()
         await self._pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
         self._take_audio(audio)
         drop_empty_rtp(self._pc)
+        hear_at_once(self._pc)
         survive_bad_messages(self._pc, self._listener.bad_message_received)
         if loopback:
             allow_loopback(self._pc)
@@ -259,6 +282,9 @@ class ServerPeer:
         channel.on("close", self._start_closing)
         while self._unsent:
             self.send(self._unsent.popleft())
+        callbacks, self._when_open = self._when_open, []
+        for callback in callbacks:
+            callback()
 
     def _block_left(self) -> None:
         self._listener.audio_played(self._playout.played_samples)

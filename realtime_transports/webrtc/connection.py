@@ -6,7 +6,6 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -18,18 +17,13 @@ from realtime_core.errors import (
     TransportError,
     UserError,
 )
-from realtime_core.transport import ApiKey, ConnectionState, ConnectionStatus
-from realtime_transports.connecting import (
-    ConnectRequest,
-    Phase,
-    Stages,
-    with_hint,
-)
+from realtime_core.transport import ApiKey, ConnectionStatus
+from realtime_transports.connecting import ConnectRequest, Phase, Stages, with_hint
 from realtime_transports.http_client import content_without_key
 from realtime_transports.openai.transport import OpenAIRealtimeBase
 from realtime_transports.webrtc.attempt import Attempt, rejected_config
 from realtime_transports.webrtc.connecting import wait_until_connected
-from realtime_transports.webrtc.link import LinkEvents, PeerConnection, WebRTCLink
+from realtime_transports.webrtc.link import LinkEvents, WebRTCConnectionState, WebRTCLink
 from realtime_transports.webrtc.options import is_loopback_url, prepare_peer_connection
 
 if TYPE_CHECKING:
@@ -38,18 +32,9 @@ if TYPE_CHECKING:
     from realtime_transports.webrtc.media.path import MediaPath
     from realtime_transports.webrtc.settings import CallSettings
 
-__all__ = ["CallTransport", "WebRTCConnectionState"]
+__all__ = ["CallTransport"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class WebRTCConnectionState(ConnectionState):
-    """A look at a WebRTC connection."""
-
-    peer_connection: PeerConnection | None = None
-    data_channel: Any = None
-    call_id: str | None = None
 
 
 class CallTransport(OpenAIRealtimeBase):
@@ -124,6 +109,9 @@ class CallTransport(OpenAIRealtimeBase):
         initial_session_config: Mapping[str, Any] | None = None,
     ) -> None:
         """Place a call and wait until the session is configured.
+
+        While one is being placed this waits for it, and once it is there this does nothing; the
+        options are those of the first.
 
         Args:
             api_key: For this call; None means the constructor's.
@@ -249,7 +237,7 @@ class CallTransport(OpenAIRealtimeBase):
             return
         attempt.is_configuring = True
         try:
-            self._protocol.link_opened(attempt.request.initial_session_config)
+            self._begin_link(attempt.request.initial_session_config)
             self._flush()
         except Exception as exc:  # what a factory of the caller's makes may raise anything
             self._fail(exc)
@@ -265,6 +253,8 @@ class CallTransport(OpenAIRealtimeBase):
         is_configuring = attempt is not None and attempt.is_configuring
         if attempt is not None and is_configuring and event["type"] == "session.updated":
             self._confirm(attempt)
+            if self._link is None:  # a listener has closed it
+                return
         super()._receive_event(event)
         if is_configuring and self._status == "connecting" and event["type"] == "error":
             self._fail(rejected_config(event))
@@ -372,7 +362,7 @@ class CallTransport(OpenAIRealtimeBase):
         audio, self._audio = self._audio, None
         had_status, self._status = self._status, "disconnected"
         self._call_id = None
-        self._protocol.link_closed()
+        self._end_link()
         failure: Exception | None = None
         if link is not None:
             log.info("disconnected (it was %s)", had_status)

@@ -1,4 +1,4 @@
-"""Defects of aiortc kept away from a connection.
+"""Defects of aiortc kept away from a connection, and what it holds back had sooner.
 
 Each guard replaces one method on one object of one connection. Where a release of aiortc no longer
 has the method, the connection goes on unguarded with a warning; `tests/transports/test_answerer.py`
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aiortc import RTCPeerConnection
 
-__all__ = ["drop_empty_rtp", "follow_connecting", "survive_bad_messages"]
+__all__ = ["drop_empty_rtp", "follow_connecting", "hear_at_once", "survive_bad_messages"]
 
 log = logging.getLogger(__name__)
 
 CONNECT_METHOD = "_RTCPeerConnection__connect"
+JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
+PREFETCH = "_prefetch"
 RTP_METHOD = "_handle_rtp_packet"
 MESSAGE_METHOD = "_receive"
 
@@ -33,6 +35,19 @@ def drop_empty_rtp(pc: RTCPeerConnection) -> None:
         handle = _method(receiver, RTP_METHOD)
         if handle is not None:
             setattr(receiver, RTP_METHOD, _without_empty(handle))
+
+
+def hear_at_once(pc: RTCPeerConnection) -> None:
+    """Get packets as they come, rather than 60 ms later: nobody plays what a server hears.
+
+    What comes out of order is still put in order. Call it when the transceivers are there.
+    """
+    for receiver in pc.getReceivers():
+        buffer = getattr(receiver, JITTER_BUFFER, None)
+        if hasattr(buffer, PREFETCH):
+            setattr(buffer, PREFETCH, 1)
+        else:
+            log.warning("this release of aiortc has no %s with %s", JITTER_BUFFER, PREFETCH)
 
 
 def survive_bad_messages(pc: RTCPeerConnection, on_bad: Callable[[Exception], None]) -> None:

@@ -14,12 +14,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from realtime_core.errors import TransportError
+from realtime_core.transport import ConnectionState
 from realtime_transports.webrtc.media.path import MediaPath
 from realtime_transports.webrtc.packet_watch import PacketWatch
 from realtime_transports.webrtc.sdp import normalise_answer
 from realtime_transports.webrtc.watchdog import TICK_S, LinkWatchdog, Verdict
 
-__all__ = ["CHANNEL_LABEL", "LinkEvents", "PeerConnection", "WebRTCLink"]
+__all__ = [
+    "CHANNEL_LABEL",
+    "LinkEvents",
+    "PeerConnection",
+    "WebRTCConnectionState",
+    "WebRTCLink",
+]
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +76,15 @@ class PeerConnection(Protocol):
 
 
 @dataclass(frozen=True)
+class WebRTCConnectionState(ConnectionState):
+    """A look at a WebRTC connection."""
+
+    peer_connection: PeerConnection | None = None
+    data_channel: Any = None
+    call_id: str | None = None
+
+
+@dataclass(frozen=True)
 class LinkEvents:
     """Where a link tells what happens to it. All are called on the event loop."""
 
@@ -110,7 +126,6 @@ class WebRTCLink:
         self._watch: PacketWatch | None = None
         self._watching: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._is_peer_lost = False
         self._grace: asyncio.TimerHandle | None = None
         self._peer_connection = make_peer_connection()
         self._channel = self._peer_connection.createDataChannel(CHANNEL_LABEL)
@@ -287,18 +302,16 @@ class WebRTCLink:
 
     def _take_state(self, state: str) -> None:
         """Follow the state; the watchdog brings the `disconnected` that aiortc lacks."""
-        self._is_peer_lost = state == "disconnected"
-        if state in ("connected", "disconnected"):
-            self._end_grace()
-        if state == "disconnected":
-            loop = asyncio.get_running_loop()
-            self._grace = loop.call_later(DISCONNECTED_GRACE_S, self._on_grace_over)
+        if state == "connecting" and self._grace is None:
+            return  # for the first time
+        self._end_grace()
+        if state in ("disconnected", "connecting"):
+            # An ICE restart gets as much time again, and no more: it may come to nothing too.
+            self._grace = asyncio.get_running_loop().call_later(
+                DISCONNECTED_GRACE_S, self._events.on_gone, "the peer did not come back"
+            )
         elif state in ("failed", "closed"):
             self._events.on_gone(f"the peer connection is {state}")
-
-    def _on_grace_over(self) -> None:
-        if self._is_peer_lost:
-            self._events.on_gone("the peer did not come back")
 
     def _end_grace(self) -> None:
         if self._grace is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+
+from realtime_core.hosts import is_loopback_host
 
 if TYPE_CHECKING:
     from realtime_transports.webrtc.link import PeerConnection
@@ -34,13 +35,7 @@ class IceServer:
 
 def is_loopback_url(url: str) -> bool:
     """Whether a URL's host is this machine's loopback address, by name or number."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback_host(urlsplit(url).hostname or "")
 
 
 def make_peer_connection(ice_servers: Sequence[IceServer]) -> PeerConnection:

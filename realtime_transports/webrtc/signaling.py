@@ -131,4 +131,4 @@ def _call_id(headers: Mapping[str, str]) -> str | None:
     if location is None:
         return None
     path = location.partition("?")[0].partition("#")[0]
-    return path.rstrip("/").rpartition("/")[2]
+    return path.rstrip("/").rpartition("/")[2] or None

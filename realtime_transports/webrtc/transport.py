@@ -7,18 +7,19 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.transport import ApiKey
-from realtime_transports.audio.call_audio import AudioEvents, AudioSettings, CallAudio
+from realtime_transports.audio.call_audio import TAIL_S, AudioEvents, AudioSettings, CallAudio
 from realtime_transports.connecting import ConnectTimeouts
 from realtime_transports.http_client import AiohttpClient, HttpClient, make_ssl_context
 from realtime_transports.webrtc.attempt import KeyRules
-from realtime_transports.webrtc.connection import CallTransport, WebRTCConnectionState
-from realtime_transports.webrtc.link import PeerConnection
+from realtime_transports.webrtc.connection import CallTransport
+from realtime_transports.webrtc.link import PeerConnection, WebRTCConnectionState
 from realtime_transports.webrtc.options import IceServer, make_peer_connection
 from realtime_transports.webrtc.settings import CallSettings
 from realtime_transports.webrtc.signaling import Signaling
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioSink, AudioSource, AudioTap
+    from realtime_core.events import Emit
     from realtime_core.middleware import EventMiddleware
     from realtime_core.plugins import PluginManager
     from realtime_transports.webrtc.media.path import MediaPath, MediaPathFactory, MediaStatistics
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_CALLS_URL", "OpenAIRealtimeWebRTC", "WebRTCConnectionState"]
 
 DEFAULT_CALLS_URL = "https://api.openai.com/v1/realtime/calls"
+
+CLEARED_WITHIN_S = 1.0
+"""When a server has surely stopped what it was told to stop. What comes after that is heard."""
 
 
 class OpenAIRealtimeWebRTC(CallTransport):
@@ -151,12 +155,37 @@ class OpenAIRealtimeWebRTC(CallTransport):
         return media
 
     def interrupt(self, cancel_ongoing_response: bool = True) -> None:
-        """Make the model stop talking: on the server, and what is still on its way here."""
+        """Make the model stop talking: here at once, then on the server."""
+        if self._protocol.current_audio is not None:
+            self._silence(CLEARED_WITHIN_S)
+        self._drop_unheard()
         super().interrupt(cancel_ongoing_response)
+
+    def _tell(self, emit: Emit) -> None:
+        if emit.type == "*":
+            self._follow_playback(emit.args[0]["type"])
+        super()._tell(emit)
+
+    def _follow_playback(self, event_type: str) -> None:
+        """Stop playing where the server did, before listeners hear of it."""
+        match event_type:
+            case "output_audio_buffer.started":
+                self._silence(0.0)
+            case "output_audio_buffer.cleared" if self._protocol.current_audio is None:
+                self._silence(TAIL_S)
+                self._drop_unheard()
+
+    def _drop_unheard(self) -> None:
+        """Drop what came of the model's audio and was not heard yet."""
         if self._audio is not None and self._audio.media is not None:
             self._audio.media.clear()
         if self._audio_events is not None:
             self._audio_events.clear()
+
+    def _silence(self, for_s: float) -> None:
+        """Let nothing be heard of audio that is still on its way, once it was interrupted."""
+        if self._audio is not None and self._audio.media is not None:
+            self._audio.media.silence(for_s)
 
     def mute(self, muted: bool) -> None:
         """Replace the source's audio by silence, or not; now and in later connections."""

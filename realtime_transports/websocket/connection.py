@@ -232,7 +232,7 @@ class SocketTransport(OpenAIRealtimeBase):
         try:
             # First in line, so that what a listener sends when it hears of the connection comes
             # behind it.
-            self._protocol.link_opened(attempt.request.initial_session_config)
+            self._begin_link(attempt.request.initial_session_config)
             self._status = "connected"
             self.emit("connection_change", self._status)
             if self._attempt is attempt:  # unless a listener has closed it
@@ -307,7 +307,7 @@ class SocketTransport(OpenAIRealtimeBase):
         socket, self._socket = self._socket, None
         had_status, self._status = self._status, "disconnected"
         self._call_id = None
-        self._protocol.link_closed()
+        self._end_link()
         if attempt is not None:
             self._end_attempt(attempt, reason)
         if had_status == "connected" or (attempt is not None and attempt.has_audio):

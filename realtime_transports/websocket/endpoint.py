@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote
 
 from realtime_core.errors import ConnectError, ConnectStage, RealtimeError, TransportError
 from realtime_transports.http_client import HttpAnswer, read_capped, refusal, without_key
@@ -40,8 +40,10 @@ def socket_url(url: str | None, *, model: str, call_id: str | None) -> str:
     if not call_id:
         return url or f"{DEFAULT_SOCKET_URL}?model={quote(model, safe='')}"
     endpoint, _, query = (url or DEFAULT_SOCKET_URL).partition("?")
-    kept = [(name, value) for name, value in parse_qsl(query) if name not in ("model", "call_id")]
-    return f"{endpoint}?{urlencode([*kept, ('call_id', call_id)])}"
+    given = [field for field in query.split("&") if field]
+    kept = [field for field in given if field.partition("=")[0] not in ("model", "call_id")]
+    call = f"call_id={quote(call_id, safe='')}"
+    return f"{endpoint}?{'&'.join([*kept, call])}"
 
 
 @dataclass(frozen=True)

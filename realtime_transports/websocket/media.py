@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -19,6 +18,7 @@ from realtime_transports.audio.outgoing import OutgoingAudio, Pacer
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioTap
+    from realtime_transports.openai.client_playback import PlayingAudio
 
 __all__ = ["EventMedia", "Pace", "Uplink"]
 
@@ -94,9 +94,9 @@ class EventMedia:
         self._sender: asyncio.Task[None] | None = None
         self._source_sent = asyncio.Event()
         self._rate_hz = uplink.rate_hz
-        self._part: object = None
+        self._part: PlayingAudio | None = None
         self._part_began_s = 0.0
-        """When the part begins: on the sink's time line, or on the event loop's without one."""
+        """On the event loop's clock."""
         self._unheard_lost_s = -self._played_s()
         """What was to be heard and will not be; negative by what the sink played before."""
 
@@ -110,34 +110,32 @@ class EventMedia:
         """Send silence instead of the source's audio, or not."""
         self._outgoing.muted = muted
 
-    def begin_part(self, part: object) -> None:
+    def begin_part(self, part: PlayingAudio) -> None:
         """What is played from now on belongs to this part; the same one changes nothing."""
-        if part is self._part:
-            return
-        self._part = part
-        if self._sink is None:
+        if part is not self._part:
+            self._part = part
             self._part_began_s = asyncio.get_running_loop().time()
-        else:
-            self._part_began_s = self._handed_s()
 
     def play(self, samples: Pcm16, rate_hz: int) -> None:
         """Take audio of the part: int16, mono, shape (n,)."""
         self._rate_hz = rate_hz
         self._incoming.push(frame_from_mono(samples, rate_hz))
 
-    def heard_ms(self) -> float:
-        """How much of the part has been heard: by the sink's clock, or else the time since.
+    def unheard_ms(self) -> float:
+        """How much of what came is still to be heard, by the sink's clock.
 
-        Infinite where the sink has played all that came.
+        Without a sink somebody else plays; then the part is taken to be heard since it began.
         """
-        if self._sink is None:
-            now_s = asyncio.get_running_loop().time()
-        else:
-            now_s = self._played_s()
-            if self._handed_s() - now_s < RESAMPLER_S:
-                return math.inf
-        # Beyond that a float has no truth to tell.
-        return max(0.0, round((now_s - self._part_began_s) * 1000, 3))
+        played_s = self._played_s()
+        if self._sink is not None:
+            unheard_s = self._handed_s() - played_s
+            # A sink may count what it was given just before it was cleared.
+            self._unheard_lost_s += min(0.0, unheard_s)
+            return 0.0 if unheard_s < RESAMPLER_S else unheard_s * 1000
+        if self._part is None:
+            return 0.0
+        heard_s = asyncio.get_running_loop().time() - self._part_began_s
+        return max(0.0, self._part.length_ms - heard_s * 1000)
 
     def clear(self) -> None:
         """Drop audio not heard yet."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -10,6 +9,7 @@ from realtime_core.errors import TransportError, UserError
 from realtime_core.events import AudioEvent
 from realtime_transports.audio.call_audio import AudioSettings, CallAudio
 from realtime_transports.openai import audio_codec
+from realtime_transports.openai.config_values import member
 from realtime_transports.openai.websocket_protocol import WebSocketProtocol
 from realtime_transports.websocket.connection import SocketTransport
 from realtime_transports.websocket.media import EventMedia, Pace, Uplink
@@ -99,7 +99,7 @@ class OpenAIRealtimeWebSocket(SocketTransport):
             raise UserError("a call's audio goes its own way: attach to it without source and sink")
         if self._has_source:
             config = self.build_session_payload(attempt.request.initial_session_config)
-            self._input_format = config["audio"]["input"]["format"]
+            self._input_format = member(config, "audio", "input", "format")
         audio = self._audio = CallAudio(self._audio_settings)
         await audio.open(on_frame=_ignore, on_error=self._report)
 
@@ -128,16 +128,16 @@ class OpenAIRealtimeWebSocket(SocketTransport):
             await audio.close(complete=complete)
 
     def _append(self, samples: Pcm16) -> None:
-        super().send_audio(audio_codec.encode(samples, self._input_format))
+        self.send_audio(audio_codec.encode(samples, self._input_format))
 
     def _receive_event(self, event: dict[str, Any]) -> None:
-        self._protocol.receive(event, heard_ms=self._heard_ms())
+        self._protocol.receive(event, unheard_ms=self._unheard_ms())
         if self._media is not None and self._protocol.playing is not None:
             self._media.begin_part(self._protocol.playing)
         self._flush_received()
 
-    def _heard_ms(self) -> float:
-        return math.inf if self._media is None else self._media.heard_ms()
+    def _unheard_ms(self) -> float:
+        return 0.0 if self._media is None else self._media.unheard_ms()
 
     def _tell(self, emit: Emit) -> None:
         """Play, or stop playing, what listeners are about to hear of."""
@@ -173,11 +173,6 @@ class OpenAIRealtimeWebSocket(SocketTransport):
         if self._media is not None:
             self._media.set_muted(self._muted)
 
-    def send_audio(self, pcm: bytes, *, commit: bool = False) -> None:
-        """Send audio of the user; without a connection it is dropped, as in OpenAI Agents JS."""
-        if self._status == "connected":
-            super().send_audio(pcm, commit=commit)
-
     def interrupt(self, cancel_ongoing_response: bool = True) -> None:
         """Make the model stop talking: here at once, then on the server.
 
@@ -189,7 +184,7 @@ class OpenAIRealtimeWebSocket(SocketTransport):
 
         def stop() -> None:
             nonlocal is_cut_off
-            self._protocol.interrupt(cancel_ongoing_response, heard_ms=self._heard_ms())
+            self._protocol.interrupt(cancel_ongoing_response, unheard_ms=self._unheard_ms())
             is_cut_off = self._protocol.has_truncation
 
         self._perform(stop)

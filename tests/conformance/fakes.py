@@ -356,6 +356,9 @@ class FakeMediaPath:
     def clear(self) -> None:
         """Nothing waits to be heard."""
 
+    def silence(self, for_s: float) -> None:
+        """Nothing comes that could be heard."""
+
     async def wait_source_ended(self) -> None:
         """A microphone has no end."""
         await self._ended.wait()

@@ -120,6 +120,7 @@ _CONFIG: _Table = {
     "audio": ("audio", _AUDIO),
     "toolChoice": ("tool_choice", None),
     "parallelToolCalls": ("parallel_tool_calls", None),
+    "maxOutputTokens": ("max_output_tokens", None),
     "providerData": ("provider_data", None),
     "prompt": ("prompt", {"promptId": ("prompt_id", None)}),
     "inputAudioFormat": ("input_audio_format", None),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Any
 
+from realtime_core.handles import Handle
 from tests.conformance.names import from_payload
 from tests.conformance.trace import Emitted, Failure, Got, HttpCall, Promise, Sent, Socket, Trace
 from tests.conformance.values import plain
@@ -37,7 +38,7 @@ class Recorder:
 
     def got(self, kind: str, name: str, value: Any) -> None:
         """A value came back. Handles to wait for count as nothing."""
-        if kind == "call" and (value is None or hasattr(value, "__await__")):
+        if kind == "call" and (value is None or isinstance(value, Awaitable | Handle)):
             return
         self.trace.gets.append(Got(self.step, kind, name, plain(value)))
 

@@ -115,7 +115,7 @@ def judge(scene: Scene, expected: Trace, actual: Trace, rules: Sequence[Rule]) -
     found = difference(expected, actual)
     if not found:
         return Outcome("passed")
-    applied = [rule for rule in rules if _rewrite(scene, expected, [rule]) != expected]
+    applied = _applied(scene, expected, rules)
     if not applied:
         return Outcome("failed", found)
     still = difference(_rewrite(scene, expected, applied), actual)
@@ -123,6 +123,16 @@ def judge(scene: Scene, expected: Trace, actual: Trace, rules: Sequence[Rule]) -
         names = ", ".join(rule.quirk for rule in applied)
         return Outcome("failed", f"{found}\nand with the rules for {names}:\n{still}")
     return Outcome("differs", found, _needed(scene, expected, actual, applied).quirk)
+
+
+def _applied(scene: Scene, expected: Trace, rules: Sequence[Rule]) -> list[Rule]:
+    """Those that change something, which may be what others have rewritten."""
+    rewritten, applied = expected, []
+    for rule in rules:
+        before, rewritten = rewritten, _rewrite(scene, rewritten, [rule])
+        if rewritten != before:
+            applied.append(rule)
+    return applied
 
 
 def _rewrite(scene: Scene, expected: Trace, rules: Sequence[Rule]) -> Trace:

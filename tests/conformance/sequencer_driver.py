@@ -73,7 +73,9 @@ class _Player:
         for spec in self.stage.scene.fakes.get("sendFails", ()):
             is_meant = spec["type"] in (event["type"], "*")
             if is_meant and spec.get("nth", self.sends) == self.sends:
-                self.sequencer.send_failed(event["event_id"])
-                self.recorder.emitted("onError", (RuntimeError(spec["message"]),))
+                error = RuntimeError(spec["message"])
+                self.sequencer.send_failed(event["event_id"], error)
+                for failure in self.sequencer.take_failures():
+                    self.recorder.emitted("onError", (failure,))
                 return
         self.recorder.sent(0, dict(event))

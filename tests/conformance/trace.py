@@ -101,6 +101,10 @@ class Trace:
     until: int | None = None
     """The first step that is not compared any more; None means that all are."""
 
+    resets_free_from: int | None = None
+    """The first step from which requests of history resets are judged by a requirement, and not
+    compared; None means never."""
+
     requirements: list[tuple[str, Callable[[Trace], bool]]] = dataclasses.field(
         default_factory=list
     )

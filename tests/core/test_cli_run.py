@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from realtime_core.cli import main
 from realtime_core.cli.app import app
-from realtime_core.cli.run import Endpoint, endpoint_for
+from realtime_core.endpoints import Endpoint, endpoint_for
 from realtime_core.errors import UserError
 from realtime_core.plugins import PluginManager, PluginStatus
 

@@ -22,6 +22,7 @@ from realtime_core.errors import ConnectStage, RealtimeError
 from realtime_core.hookspecs import ENTRY_POINT_GROUP, RealtimeHooks
 from realtime_core.plugins import ALLOW_VARIABLE, KINDS
 from realtime_transports.connecting import ConnectTimeouts
+from realtime_transports.openai.session_config import _ALL_KEYS, _AUDIO_KEYS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -155,7 +156,8 @@ def test_every_option_of_a_command_is_told(command: str):
             if shown != "--help":
                 assert f"`{shown}" in chapter + common or f" {shown}`" in chapter, shown
     for option in re.findall(r"`(--[\w-]+)`", chapter):
-        assert any(option in parameter.opts for parameter in COMMANDS[command].params), option
+        known = [(*each.opts, *each.secondary_opts) for each in COMMANDS[command].params]
+        assert any(option in names for names in known), option
 
 
 def test_every_exit_code_is_told():
@@ -180,6 +182,21 @@ def test_the_tutorials_metadata_are_the_example_plugins():
     for block in blocks("tutorial/plugins", "toml"):
         for chapter in re.split(r"\n\n(?=\[)", block):
             assert chapter in plugin_files()["pyproject.toml"]
+
+
+# Session configuration
+
+
+def test_every_key_of_a_session_config_is_told():
+    keys = re.findall(r"`([a-z_.]+)`", page("reference/session-config").partition("## Merging")[0])
+    parts = [f"audio.{part}.{key}" for part, own in _AUDIO_KEYS.items() for key in own]
+    assert {*_ALL_KEYS, *parts} <= set(keys)
+    assert {key for key in rows("reference/session-config") if "." not in key} <= _ALL_KEYS
+
+
+@pytest.mark.parametrize("block", blocks("reference/session-config", "python"))
+def test_the_examples_of_session_configs_hold(block: str):
+    exec(block, {})  # noqa: S102 - our own page
 
 
 # Links

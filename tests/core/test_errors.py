@@ -14,13 +14,17 @@ from realtime_core.errors import (
     ConnectError,
     ConnectionLostError,
     ConnectStage,
+    HistoryResetError,
     PluginError,
     ProtocolError,
     RealtimeError,
+    ResponseError,
+    ResponseTimeoutError,
     TransportError,
     UserError,
     ValidationError,
 )
+from realtime_core.handles import HistoryStep
 
 CLASSES = [
     each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, Exception)
@@ -35,6 +39,9 @@ EXAMPLES = [
     ConnectionLostError("it is gone", silent_for_s=2.5),
     ConnectionLostError("it is gone"),
     ProtocolError("this is no JSON"),
+    ResponseError("refused", code="invalid_value"),
+    ResponseTimeoutError("nothing came"),
+    HistoryResetError((HistoryStep("delete", "item_1"),), ("item_1",)),
     PluginError("it is broken", plugin="colours"),
     PluginError("there is none"),
     AudioError("the file is empty"),
@@ -50,6 +57,9 @@ EXAMPLES = [
         (ConnectError, TransportError),
         (ConnectionLostError, TransportError),
         (ProtocolError, RealtimeError),
+        (ResponseError, RealtimeError),
+        (ResponseTimeoutError, ResponseError),
+        (HistoryResetError, RealtimeError),
         (PluginError, RealtimeError),
         (AudioError, RealtimeError),
     ],

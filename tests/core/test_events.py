@@ -9,7 +9,15 @@ import re
 import pytest
 
 from realtime_core import events, items
-from realtime_core.events import TRANSPORT_EVENTS, AudioEvent, Emit, TurnDone, TurnResponse
+from realtime_core.errors import ResponseError, TransportError
+from realtime_core.events import (
+    TRANSPORT_EVENTS,
+    AudioEvent,
+    Emit,
+    ErrorEvent,
+    TurnDone,
+    TurnResponse,
+)
 
 PAYLOADS = [each for each in vars(events).values() if dataclasses.is_dataclass(each)]
 
@@ -79,3 +87,21 @@ def test_two_responses_do_not_share_what_they_have():
     assert first.response.usage.input_tokens_details is not (
         second.response.usage.input_tokens_details
     )
+
+
+def test_an_error_says_the_same_whoever_tells_it():
+    details = {"message": "no", "code": "bad", "param": "item", "event_id": "mine", "type": "t"}
+    told = ErrorEvent({"type": "error", "event_id": "theirs", "error": details})
+    assert (told.message, told.code, told.param, told.event_id) == ("no", "bad", "item", "mine")
+    own = ErrorEvent(TransportError("gone"))
+    assert (own.message, own.code, own.param, own.event_id) == ("gone", None, None, None)
+    assert ErrorEvent(ResponseError("refused", code="full")).code == "full"
+
+
+@pytest.mark.parametrize(
+    "error", [{}, {"error": None}, {"error": {"message": 5, "code": {}}}, ValueError()]
+)
+def test_an_error_without_a_message_has_one_all_the_same(error):
+    told = ErrorEvent(error)
+    assert told.message
+    assert told.code is None

@@ -102,6 +102,22 @@ def test_a_transcript_cut_inside_a_character_is_kept():
     assert OutputAudioContent(transcript="\ud83d").transcript == "\ud83d"
 
 
+def test_what_only_a_history_knows_is_left_out_until_it_is_known():
+    call = parse_item(
+        {
+            "item_id": "a",
+            "type": "function_call",
+            "status": "completed",
+            "name": "f",
+            "arguments": "",
+        }
+    )
+    assert "call_id" not in call.model_dump(exclude_unset=True)
+    assert "audio_end_ms" not in OutputAudioContent(transcript="x").model_dump(exclude_unset=True)
+    cut = OutputAudioContent(transcript="x", audio_end_ms=250.5)
+    assert cut.model_dump(exclude_unset=True)["audio_end_ms"] == 250.5
+
+
 def test_items_do_not_change():
     item = SystemMessageItem(item_id="a", content=[])
     with pytest.raises(ValidationError):

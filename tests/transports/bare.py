@@ -35,7 +35,7 @@ class BareTransport(OpenAIRealtimeBase):
 
     def open(self, config: Mapping[str, Any] | None = None) -> None:
         self._is_open = True
-        self._protocol.link_opened(config)
+        self._begin_link(config)
         self._flush()
 
     def get(self, event: Mapping[str, Any]) -> None:
@@ -43,7 +43,7 @@ class BareTransport(OpenAIRealtimeBase):
 
     def close(self) -> None:
         self._is_open = False
-        self._protocol.link_closed()
+        self._end_link()
 
     def _check_can_send(self) -> None:
         if not self._is_open:

@@ -61,3 +61,8 @@ def test_pcm_is_little_endian_and_half_a_sample_is_dropped():
 )
 def test_a_format_has_a_rate_and_a_size(audio_format: object, rate_hz: int, size: int):
     assert (rate_hz_of(audio_format), bytes_per_sample(audio_format)) == (rate_hz, size)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 0.5, float("inf"), float("nan"), 10**400, "16000", None])
+def test_a_rate_that_no_audio_has_counts_as_24_khz(rate):
+    assert rate_hz_of({"type": "audio/pcm", "rate": rate}) == 24_000

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from realtime_transports.openai.audio_labels import AudioLabel, AudioLabels
 
 
@@ -76,3 +79,73 @@ def test_a_new_connection_starts_with_nothing():
     labels.receive(started("r1"))
     labels.clear()
     assert labels.current is None
+
+
+# Interruption
+
+CLEARED: dict[str, object] = {"type": "output_audio_buffer.cleared", "response_id": "r1"}
+
+
+def test_an_interruption_cuts_off_what_plays_once():
+    labels = AudioLabels()
+    assert not labels.interrupt()
+    labels.receive(started("r1"))
+    assert labels.interrupt()
+    assert labels.current is None
+    assert labels.is_playing
+    assert not labels.interrupt()
+    assert not labels.receive(CLEARED)
+    assert not labels.is_playing
+
+
+def test_what_the_server_cuts_off_is_news():
+    labels = AudioLabels()
+    labels.receive(started("r1"))
+    assert labels.receive(CLEARED)
+    assert not labels.interrupt()
+
+
+def test_what_is_cut_off_before_it_was_told_to_play_is_news_too():
+    labels = AudioLabels()
+    labels.interrupt()
+    assert labels.receive(CLEARED)
+
+
+def test_the_next_answer_can_be_interrupted_again():
+    labels = AudioLabels()
+    for response_id in ("r1", "r2"):
+        labels.receive(started(response_id))
+        assert labels.current == AudioLabel(response_id)
+        assert labels.interrupt()
+
+
+def test_an_answer_that_ended_before_the_server_heard_of_the_interruption_is_over():
+    labels = AudioLabels()
+    labels.receive(started("r1"))
+    labels.interrupt()
+    labels.receive(stopped("r1"))
+    assert labels.receive(CLEARED)
+
+
+def test_what_is_cleared_of_an_earlier_response_cuts_off_nothing_of_the_one_that_plays():
+    labels = AudioLabels()
+    labels.receive(started("r1"))
+    labels.receive(started("r2"))
+    assert not labels.receive(CLEARED)
+    assert labels.current == AudioLabel("r2")
+
+
+@settings(max_examples=1000)
+@given(st.lists(st.sampled_from(["started", "stopped", "cleared", "interrupt"]), max_size=30))
+def test_each_time_that_audio_is_cut_off_is_told_once(steps: list[str]):
+    labels = AudioLabels()
+    is_playing = is_told = False
+    for step in steps:
+        if step == "interrupt":
+            assert labels.interrupt() == (is_playing and not is_told)
+            is_told = is_playing
+            continue
+        told = labels.receive({"type": f"output_audio_buffer.{step}", "response_id": "r1"})
+        assert told == (step == "cleared" and not is_told)
+        is_playing, is_told = step == "started", False
+        assert labels.is_playing == is_playing

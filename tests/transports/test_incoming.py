@@ -55,6 +55,21 @@ class Store(AudioSink):
         """Nothing."""
 
 
+class Slow(Store):
+    """Takes a frame as late as it may, and drops nothing but what it has taken."""
+
+    def __init__(self, rate_hz: int | None = None) -> None:
+        super().__init__(rate_hz)
+        self.is_asked = asyncio.Event()
+
+    async def write(self, frame: AudioFrame) -> None:
+        self.is_asked.set()
+        await super().write(frame)
+
+    def clear(self) -> None:
+        self.frames.clear()
+
+
 def frame(count: int, first: int = 0) -> AudioFrame:
     values = ((np.arange(count) + first) % 30_000).astype(np.int16)
     return frame_from_mono(values, RATE_HZ, first)
@@ -160,4 +175,49 @@ async def test_a_tap_that_raises_is_told_once_and_the_sink_gets_its_audio() -> N
     await audio.drain()
     assert len(errors) == 1
     assert len(store.samples) == 3 * 960
+    await audio.close()
+
+
+async def test_what_the_sink_is_just_taking_when_it_is_cleared_is_cleared_too() -> None:
+    store = Slow()
+    audio = IncomingAudio(store, on_error=pytest.fail)
+    store.is_free.clear()
+    audio.push(frame(1_000))
+    audio.push(frame(1_000))
+    await store.is_asked.wait()
+    audio.clear()
+    audio.push(frame(500))
+    store.is_free.set()
+    await audio.drain()
+    np.testing.assert_array_equal(store.samples, frame(500).to_mono())
+    await audio.close()
+
+
+async def test_what_the_resampler_still_holds_is_cleared_too() -> None:
+    store = Slow(rate_hz=24_000)
+    audio = IncomingAudio(store, on_error=pytest.fail)
+    audio.push(frame_from_mono(np.full(4_800, 20_000, np.int16), RATE_HZ))
+    await audio.drain()
+    audio.clear()
+    audio.push(frame_from_mono(np.zeros(4_800, np.int16), RATE_HZ))
+    await audio.drain()
+    assert not store.samples.any()
+    await audio.close()
+
+
+async def test_silence_takes_the_place_of_what_comes_and_its_length_stays() -> None:
+    store = Store()
+    audio = IncomingAudio(store, on_error=pytest.fail)
+    audio.silence(0.025)
+    for first in range(0, 5_000, 1_000):
+        audio.push(frame(1_000, first))
+    audio.silence(0.5)
+    audio.push(frame(1_000))
+    audio.silence(0)
+    audio.push(frame(1_000))
+    await audio.drain()
+    # Whole frames: 25 ms begin in the second of 1000 samples at 48 kHz.
+    expected = [*np.zeros(2_000), *frame(3_000, 2_000).to_mono(), *np.zeros(1_000)]
+    np.testing.assert_array_equal(store.samples, [*expected, *frame(1_000).to_mono()])
+    assert audio.received_s == pytest.approx(7_000 / RATE_HZ)
     await audio.close()

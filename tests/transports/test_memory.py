@@ -88,9 +88,11 @@ async def test_a_call_beside_words_has_its_own_place_in_the_output() -> None:
             lambda event: added.append((event["item"]["type"], event["output_index"])),
         )
         (done,) = await transport.wait_for("turn_done")
-    assert added == [("message", 0), ("function_call", 1)]
-    assert [item["type"] for item in done.response.output] == ["message", "function_call"]
-    assert done.response.output[0]["content"][0]["transcript"] == "One moment, please"
+    assert added == [("message", 0), ("function_call", 1), ("message", 2)]
+    before, call, after = done.response.output
+    assert before["content"][0]["transcript"] == "One moment"
+    assert call["name"] == "look_up"
+    assert after["content"][0]["transcript"] == ", please"
 
 
 async def test_a_spoken_question_comes_back_from_the_parrot_without_a_clock() -> None:

@@ -3,16 +3,35 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from realtime_transports.openai.sequencer import ResponseControl, ResponseCreateSequencer
+from realtime_core.errors import ResponseError, ResponseTimeoutError, TransportError
+from realtime_transports.openai.sequencer import (
+    ANSWER_TIMEOUT_S,
+    END_TIMEOUT_S,
+    ResponseControl,
+    ResponseCreateSequencer,
+)
 
 CREATE = {"type": "response.create"}
+CANCEL = {"type": "response.cancel"}
+BESIDE = {"type": "response.create", "response": {"conversation": "none"}}
+ACTIVE = "conversation_already_has_active_response"
 
 
 def manual(number: int) -> dict[str, Any]:
     return {**CREATE, "response": {"metadata": {"n": number}}}
+
+
+def sent_numbers(sequencer: ResponseCreateSequencer) -> list[int]:
+    """Which of the `manual` requests leave."""
+    return [event["response"]["metadata"]["n"] for event in sequencer.take_sends()]
+
+
+def send_first(sequencer: ResponseCreateSequencer, event: dict[str, Any]) -> str:
+    """Let a manual request leave; its event id."""
+    sequencer.request_response_create(event, manual=True)
+    (sent,) = sequencer.take_sends()
+    return str(sent["event_id"])
 
 
 def error(**fields: object) -> dict[str, Any]:
@@ -184,64 +203,424 @@ def test_the_request_given_is_not_changed(sequencer):
     assert event == {"type": "response.create"}
 
 
-class AnyConversation(RuleBasedStateMachine):
-    """Manual requests that the server does not refuse leave once each, in order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sequencer = ResponseCreateSequencer()
-        self.asked = 0
-        self.sent: list[int] = []
-
-    @rule(is_manual=st.booleans())
-    def ask(self, is_manual):
-        if is_manual:
-            self.asked += 1
-        self.sequencer.request_response_create(
-            manual(self.asked) if is_manual else CREATE, manual=is_manual
-        )
-        self.look()
-
-    @rule()
-    def created(self):
-        self.sequencer.mark_response_created()
-        self.look()
-
-    @rule()
-    def done(self):
-        self.sequencer.mark_response_done()
-        self.look()
-
-    @rule()
-    def cancel(self):
-        was_ongoing = self.sequencer.ongoing_response
-        assert self.sequencer.begin_cancel_response() <= was_ongoing
-
-    @precondition(lambda self: self.sequencer.response_control is ResponseControl.CANCEL_REQUESTED)
-    @rule()
-    def cancelled_too_late(self):
-        self.sequencer.handle_response_create_error(error(code="response_cancel_not_active"))
-        self.look()
-
-    def look(self):
-        events = self.sequencer.take_sends()
-        assert len(events) <= 1
-        self.sent += [e["response"]["metadata"]["n"] for e in events if "response" in e]
-
-    @invariant()
-    def manual_requests_leave_in_order(self):
-        assert self.sent == list(range(1, len(self.sent) + 1))
-
-    @invariant()
-    def a_request_is_in_flight_exactly_while_its_creation_is_asked_for(self):
-        is_pending = self.sequencer.pending_response_create_event_id is not None
-        is_asked = self.sequencer.response_control is ResponseControl.CREATE_REQUESTED
-        assert is_pending == is_asked
-
-    def teardown(self):
-        for _ in range(2 * self.asked + 2):
-            self.done()
-        assert len(self.sent) == self.asked
+# Accepted for the time being
 
 
-test_any_conversation_gets_its_manual_requests_out_in_order = AnyConversation.TestCase
+def test_a_request_refused_for_a_response_that_the_server_began_is_sent_when_that_has_ended(
+    sequencer,
+):
+    event_id = send_first(sequencer, manual(1))
+    sequencer.mark_response_created("by turn detection")
+    assert sequencer.handle_response_create_error(error(code=ACTIVE, event_id=event_id))
+    assert sequencer.take_sends() == []
+    sequencer.mark_response_done("by turn detection")
+    assert sent_numbers(sequencer) == [1]
+
+
+def test_a_late_refusal_for_an_active_response_is_found_beyond_that_response(sequencer):
+    event_id = send_first(sequencer, manual(1))
+    sequencer.mark_response_created("by turn detection")
+    sequencer.mark_response_done("by turn detection")
+    sequencer.handle_response_create_error(error(code=ACTIVE, event_id=event_id))
+    assert sent_numbers(sequencer) == [1]
+
+
+def test_a_late_refusal_is_found_when_the_next_request_has_left_too(sequencer):
+    event_id = send_first(sequencer, manual(1))
+    sequencer.mark_response_created("by turn detection")
+    sequencer.mark_response_done("by turn detection")
+    send_first(sequencer, manual(2))
+    sequencer.handle_response_create_error(error(code=ACTIVE, event_id=event_id))
+    sequencer.mark_response_created("second")
+    sequencer.mark_response_done("second")
+    assert sent_numbers(sequencer) == [1]
+
+
+def test_a_request_put_back_takes_along_those_that_it_stood_for(sequencer):
+    sequencer.mark_response_created("first")
+    for _ in range(3):
+        sequencer.request_response_create(CREATE)
+    sequencer.mark_response_done("first")
+    (sent,) = sequencer.take_sends()
+    sequencer.mark_response_created("by turn detection")
+    sequencer.request_response_create(CREATE)
+    sequencer.handle_response_create_error(error(code=ACTIVE, event_id=sent["event_id"]))
+    sequencer.mark_response_done("by turn detection")
+    assert len(sequencer.take_sends()) == 1
+    sequencer.mark_response_created("second")
+    sequencer.mark_response_done("second")
+    assert sequencer.take_sends() == []
+
+
+def test_a_request_put_back_comes_before_those_that_wait(sequencer):
+    event_id = send_first(sequencer, manual(1))
+    sequencer.request_response_create(manual(2), manual=True)
+    sequencer.handle_response_create_error(error(code=ACTIVE, event_id=event_id))
+    sequencer.mark_response_done()
+    assert sent_numbers(sequencer) == [1]
+
+
+def test_an_unlinked_error_that_another_is_active_is_about_no_request_beside(sequencer):
+    send_first(sequencer, manual(1))
+    sequencer.mark_response_created("by turn detection", in_conversation=True)
+    send_first(sequencer, BESIDE)
+    sequencer.mark_response_created("beside", in_conversation=False)
+    sequencer.handle_response_create_error(error(code=ACTIVE))
+    sequencer.mark_response_done("by turn detection")
+    assert sent_numbers(sequencer) == [1]
+
+
+def test_a_late_refusal_for_another_reason_lets_those_merged_into_the_request_try(sequencer):
+    sequencer.mark_response_created("first")
+    for _ in range(2):
+        sequencer.request_response_create(CREATE)
+    sequencer.mark_response_done("first")
+    (sent,) = sequencer.take_sends()
+    sequencer.mark_response_created("by turn detection")
+    assert sequencer.handle_response_create_error(
+        error(code="invalid_value", event_id=sent["event_id"])
+    )
+    sequencer.mark_response_done("by turn detection")
+    assert len(sequencer.take_sends()) == 1
+
+
+def test_an_unlinked_error_that_another_is_active_is_about_the_latest_request(sequencer):
+    send_first(sequencer, manual(1))
+    sequencer.mark_response_created("by turn detection")
+    assert sequencer.handle_response_create_error(error(code=ACTIVE, event_id=None))
+    sequencer.mark_response_done("by turn detection")
+    assert sent_numbers(sequencer) == [1]
+
+
+def test_an_unlinked_error_long_after_a_request_is_not_about_it(sequencer):
+    send_first(sequencer, manual(1))
+    sequencer.mark_response_created("own")
+    sequencer.expire(ANSWER_TIMEOUT_S + 1)
+    assert not sequencer.handle_response_create_error(error(code=ACTIVE))
+
+
+def test_a_response_that_the_server_begins_swallows_no_request_that_waits(sequencer):
+    sequencer.mark_response_created("by turn detection")
+    sequencer.request_response_create(manual(1), manual=True)
+    sequencer.mark_response_created("again by turn detection")
+    sequencer.mark_response_done("again by turn detection")
+    assert sent_numbers(sequencer) == [1]
+
+
+# Which response has ended
+
+
+def test_the_end_of_another_response_does_not_end_the_one_that_runs(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.request_response_create(CREATE)
+    sequencer.mark_response_done("b")
+    assert sequencer.ongoing_response
+    assert sequencer.take_sends() == []
+    sequencer.mark_response_done("a")
+    assert len(sequencer.take_sends()) == 1
+
+
+@pytest.mark.parametrize(("begun", "ended"), [(None, "a"), ("a", None), (None, None)])
+def test_without_an_id_any_end_is_taken_for_that_of_the_one_that_runs(sequencer, begun, ended):
+    sequencer.mark_response_created(begun)
+    sequencer.mark_response_done(ended)
+    assert not sequencer.ongoing_response
+
+
+def test_a_response_that_begins_shows_that_the_one_before_is_over(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.mark_response_created("b")
+    sequencer.mark_response_done("a")
+    assert sequencer.ongoing_response
+    sequencer.mark_response_done("b")
+    assert not sequencer.ongoing_response
+
+
+def test_the_end_of_a_response_whose_beginning_was_lost_accepts_the_request(sequencer):
+    request = sequencer.request_response_create(CREATE)
+    sequencer.mark_response_done("a")
+    assert request.handle.is_settled
+    assert sequencer.response_control is ResponseControl.FREE
+
+
+# Beside the conversation
+
+
+def test_a_request_beside_the_conversation_leaves_at_once(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.request_response_create(BESIDE, manual=True)
+    assert len(sequencer.take_sends()) == 1
+    assert sequencer.response_control is ResponseControl.FREE
+
+
+def test_responses_beside_begin_and_end_without_the_conversation_noticing(sequencer):
+    sequencer.mark_response_created("a", in_conversation=True)
+    request = sequencer.request_response_create(BESIDE, manual=True)
+    sequencer.request_response_create(manual(1), manual=True)
+    sequencer.take_sends()
+    sequencer.mark_response_created("b", in_conversation=False)
+    assert request.handle.is_settled
+    sequencer.mark_response_done("b", in_conversation=False)
+    assert sequencer.ongoing_response
+    sequencer.mark_response_done("a", in_conversation=True)
+    assert sent_numbers(sequencer) == [1]
+
+
+def test_a_response_in_the_conversation_is_not_taken_for_one_beside(sequencer):
+    beside = sequencer.request_response_create(BESIDE, manual=True)
+    inside = sequencer.request_response_create(CREATE)
+    sequencer.mark_response_created("a", in_conversation=True)
+    assert (inside.handle.result, beside.handle.is_settled) == ("a", False)
+    sequencer.mark_response_created("b", in_conversation=False)
+    assert beside.handle.result == "b"
+
+
+def test_several_beside_are_accepted_in_their_order(sequencer):
+    first, second = (sequencer.request_response_create(BESIDE, manual=True) for _ in range(2))
+    sequencer.mark_response_created("a", in_conversation=False)
+    assert (first.handle.is_settled, second.handle.is_settled) == (True, False)
+    sequencer.mark_response_created("b", in_conversation=False)
+    assert second.handle.is_settled
+
+
+def test_where_a_server_does_not_say_it_what_left_first_begins_first(sequencer):
+    inside = sequencer.request_response_create(CREATE)
+    beside = sequencer.request_response_create(BESIDE, manual=True)
+    sequencer.mark_response_created("a")
+    assert (inside.handle.is_settled, beside.handle.is_settled) == (True, False)
+    sequencer.mark_response_created("b")
+    assert beside.handle.is_settled
+    sequencer.mark_response_done("b")
+    assert sequencer.ongoing_response
+
+
+def test_a_server_that_says_null_of_every_response_accepts_requests_all_the_same(sequencer):
+    request = sequencer.request_response_create(CREATE)
+    sequencer.mark_response_created("a", in_conversation=False)
+    assert request.handle.is_settled
+    assert sequencer.ongoing_response
+
+
+def test_the_end_of_one_beside_whose_beginning_was_lost_accepts_it(sequencer):
+    request = sequencer.request_response_create(BESIDE, manual=True)
+    sequencer.mark_response_done("a", in_conversation=False)
+    assert request.handle.is_settled
+
+
+def test_one_beside_that_a_server_refuses_while_another_runs_waits_its_turn(sequencer):
+    sequencer.mark_response_created("a")
+    event_id = send_first(sequencer, {**manual(1), "response": {**BESIDE["response"]}})
+    sequencer.handle_response_create_error(error(code=ACTIVE, event_id=event_id))
+    assert sequencer.take_sends() == []
+    sequencer.mark_response_done("a")
+    assert len(sequencer.take_sends()) == 1
+
+
+def test_a_refused_one_beside_fails_and_leaves_the_others_alone(sequencer):
+    inside = sequencer.request_response_create(CREATE)
+    sequencer.take_sends()
+    event_id = send_first(sequencer, BESIDE)
+    assert sequencer.handle_response_create_error(error(code="invalid_value", event_id=event_id))
+    assert not inside.handle.is_settled
+
+
+# Cancelling
+
+
+def test_a_response_interrupted_before_it_began_is_cancelled_when_it_begins(sequencer):
+    sequencer.request_response_create(CREATE)
+    sequencer.take_sends()
+    assert not sequencer.begin_cancel_response()
+    assert not sequencer.begin_cancel_response()
+    sequencer.mark_response_created("a")
+    assert sequencer.take_sends() == [CANCEL]
+    assert not sequencer.begin_cancel_response()
+
+
+def test_requests_that_wait_survive_an_interruption(sequencer):
+    sequencer.request_response_create(manual(1), manual=True)
+    sequencer.request_response_create(manual(2), manual=True)
+    sequencer.begin_cancel_response()
+    sequencer.take_sends()
+    sequencer.mark_response_created("a")
+    sequencer.take_sends()
+    sequencer.mark_response_done("a")
+    assert sent_numbers(sequencer) == [2]
+    sequencer.mark_response_created("b")
+    assert sequencer.take_sends() == []
+
+
+def test_an_interruption_ends_the_response_for_which_the_request_was_refused(sequencer):
+    sequencer.request_response_create(CREATE)
+    sequencer.take_sends()
+    sequencer.begin_cancel_response()
+    sequencer.handle_response_create_error(error(code=ACTIVE))
+    assert sequencer.take_sends() == [CANCEL]
+
+
+def test_a_cancellation_that_the_server_refuses_may_be_tried_again(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.begin_cancel_response()
+    assert sequencer.handle_response_create_error(error(message="invalid response.cancel"))
+    assert sequencer.ongoing_response
+    assert sequencer.begin_cancel_response()
+
+
+def test_a_cancellation_of_the_program_is_known_by_its_event_id(sequencer):
+    sequencer.mark_response_created("a")
+    assert sequencer.note_cancel({**CANCEL, "event_id": "mine"})
+    assert not sequencer.handle_response_create_error(
+        error(code="response_cancel_not_active", event_id="other")
+    )
+    assert sequencer.handle_response_create_error(
+        error(code="response_cancel_not_active", event_id="mine")
+    )
+    assert not sequencer.ongoing_response
+
+
+def test_a_cancellation_of_a_response_beside_is_not_that_of_the_one_that_runs(sequencer):
+    sequencer.mark_response_created("a")
+    assert not sequencer.note_cancel({**CANCEL, "response_id": "b"})
+    assert sequencer.begin_cancel_response()
+
+
+# Time
+
+
+def test_a_request_without_an_answer_fails_and_the_next_leaves(sequencer):
+    request = sequencer.request_response_create(manual(1), manual=True)
+    sequencer.request_response_create(manual(2), manual=True)
+    sequencer.take_sends()
+    assert sequencer.next_deadline == ANSWER_TIMEOUT_S
+    assert not sequencer.expire(ANSWER_TIMEOUT_S - 0.001)
+    assert sequencer.expire(ANSWER_TIMEOUT_S)
+    assert isinstance(request.handle.error, ResponseTimeoutError)
+    assert sequencer.take_failures() == [request.handle.error]
+    assert sent_numbers(sequencer) == [2]
+    assert sequencer.next_deadline == 2 * ANSWER_TIMEOUT_S
+
+
+def test_those_merged_into_a_request_without_an_answer_fail_with_it_and_once(sequencer):
+    sequencer.mark_response_created()
+    requests = [sequencer.request_response_create(CREATE) for _ in range(3)]
+    sequencer.mark_response_done()
+    sequencer.expire(ANSWER_TIMEOUT_S)
+    assert all(isinstance(r.handle.error, ResponseTimeoutError) for r in requests)
+    assert len(sequencer.take_failures()) == 1
+    assert sequencer.next_deadline is None
+
+
+def test_one_beside_without_an_answer_fails_in_its_own_time(sequencer):
+    sequencer.expire(3)
+    request = sequencer.request_response_create(BESIDE, manual=True)
+    sequencer.expire(ANSWER_TIMEOUT_S + 3)
+    assert isinstance(request.handle.error, ResponseTimeoutError)
+
+
+def test_a_request_behind_a_response_without_an_end_is_sent_all_the_same(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.request_response_create(manual(1), manual=True)
+    assert sequencer.next_deadline == END_TIMEOUT_S
+    sequencer.expire(END_TIMEOUT_S)
+    assert sent_numbers(sequencer) == [1]
+
+
+def test_a_request_sent_too_early_waits_on_and_tries_again(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.request_response_create(manual(1), manual=True)
+    for times in range(1, 4):
+        sequencer.expire(times * END_TIMEOUT_S)
+        (sent,) = sequencer.take_sends()
+        sequencer.handle_response_create_error(error(code=ACTIVE, event_id=sent["event_id"]))
+        assert sequencer.take_sends() == []
+        assert sequencer.next_deadline == (times + 1) * END_TIMEOUT_S
+    sequencer.mark_response_done("a")
+    assert sent_numbers(sequencer) == [1]
+
+
+def test_the_late_end_of_a_response_given_up_accepts_no_request(sequencer):
+    sequencer.mark_response_created("a")
+    request = sequencer.request_response_create(manual(1), manual=True)
+    sequencer.expire(END_TIMEOUT_S)
+    sequencer.mark_response_done("a")
+    assert not request.handle.is_settled
+
+
+def test_an_interruption_of_a_response_given_up_is_for_the_next_one_too(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.request_response_create(manual(1), manual=True)
+    sequencer.expire(END_TIMEOUT_S)
+    sequencer.take_sends()
+    assert sequencer.begin_cancel_response()
+    sequencer.mark_response_created("b")
+    assert sequencer.take_sends() == [CANCEL]
+
+
+def test_the_wait_for_an_end_begins_when_there_is_something_that_waits(sequencer):
+    sequencer.mark_response_created("a")
+    assert sequencer.next_deadline is None
+    sequencer.expire(100)
+    sequencer.request_response_create(CREATE)
+    assert sequencer.next_deadline == 100 + END_TIMEOUT_S
+    sequencer.expire(130)
+    sequencer.mark_response_created("b")
+    assert sequencer.next_deadline == 130 + END_TIMEOUT_S
+
+
+# Handles
+
+
+def test_a_handle_gets_the_id_of_the_response_and_so_do_those_merged_into_it(sequencer):
+    sequencer.mark_response_created("a")
+    requests = [sequencer.request_response_create(CREATE) for _ in range(2)]
+    sequencer.mark_response_done("a")
+    sequencer.mark_response_created("b")
+    assert [request.handle.result for request in requests] == ["b", "b"]
+
+
+def test_a_refusal_fails_its_handle_with_the_code_and_is_not_told_again(sequencer):
+    request = sequencer.request_response_create(CREATE)
+    sequencer.handle_response_create_error(
+        error(code="invalid_value", message="no such voice", event_id="realtime_response_create_1")
+    )
+    failure = request.handle.error
+    assert isinstance(failure, ResponseError)
+    assert failure.code == "invalid_value"
+    assert "no such voice" in str(failure)
+    assert sequencer.take_failures() == []
+
+
+def test_a_request_that_could_not_be_sent_fails_with_the_reason(sequencer):
+    request = sequencer.request_response_create(CREATE)
+    reason = OSError("full")
+    sequencer.send_failed("realtime_response_create_1", reason)
+    assert request.handle.error is reason
+    assert sequencer.take_failures() == [reason]
+
+
+def test_the_end_of_the_link_fails_every_open_handle_and_tells_nobody_else(sequencer):
+    requests = [sequencer.request_response_create(manual(n), manual=True) for n in range(3)]
+    requests.append(sequencer.request_response_create(BESIDE, manual=True))
+    sequencer.release_waiters()
+    assert all(isinstance(request.handle.error, TransportError) for request in requests)
+    assert sequencer.take_failures() == []
+    assert sequencer.next_deadline is None
+
+
+def test_a_request_that_seemed_accepted_and_gets_no_answer_after_all_is_told(sequencer):
+    event_id = send_first(sequencer, manual(1))
+    sequencer.mark_response_created("by turn detection")
+    sequencer.handle_response_create_error(error(code=ACTIVE, event_id=event_id))
+    sequencer.mark_response_done("by turn detection")
+    sequencer.expire(ANSWER_TIMEOUT_S)
+    assert isinstance(sequencer.take_failures()[0], ResponseTimeoutError)
+
+
+def test_many_requests_leave_in_time_proportional_to_their_number(sequencer):
+    requests = [sequencer.request_response_create(manual(n), manual=True) for n in range(20_000)]
+    left = sent_numbers(sequencer)
+    while left[-1] < len(requests) - 1:
+        sequencer.mark_response_created("a")
+        sequencer.mark_response_done("a")
+        left += sent_numbers(sequencer)
+    assert left == list(range(20_000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,10 @@ from realtime_transports.openai.server_outputs import (
     ClearPlayback,
     ClientEventError,
     PlayAudio,
-    SendEvent,
-    StartResponse,
 )
-from realtime_transports.openai.server_protocol import Link, ServerProtocol
+from realtime_transports.openai.server_protocol import Link
 from realtime_transports.openai.server_session import SessionConfig
-
-RATE = 24_000
+from tests.transports.server_room import RATE, Room, base64_of, silence, tone
 
 AGENTS_JS_SESSION = {
     "type": "realtime",
@@ -55,104 +51,6 @@ AGENTS_PYTHON_SESSION = {
         "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "ash"},
     },
 }
-
-
-class Room:
-    """A protocol whose outputs are kept and whose clock is moved by hand."""
-
-    def __init__(self, link: Link = Link.WEBRTC, *, turn_detection: Any = None) -> None:
-        counter = itertools.count()
-        config = SessionConfig("sess_1")
-        config.update({"audio": {"input": {"turn_detection": turn_detection}}})
-        self.protocol = ServerProtocol(
-            link, config, make_id=lambda prefix: f"{prefix}_{next(counter)}"
-        )
-        self.now = 100.0
-        self.outputs: list[Any] = []
-        self.events: list[dict[str, Any]] = []
-        self.played = 0
-        self.take()
-
-    def take(self) -> list[str]:
-        """Types of the events since the last call."""
-        outputs = self.protocol.take_outputs()
-        self.outputs += outputs
-        events = [output.event for output in outputs if isinstance(output, SendEvent)]
-        self.events += events
-        return [event["type"] for event in events]
-
-    def send(self, event_type: str, **fields: Any) -> list[str]:
-        self.protocol.receive({"type": event_type, **fields}, self.now)
-        return self.take()
-
-    def hear(self, samples: np.ndarray) -> list[str]:
-        for start in range(0, len(samples), 480):
-            self.now += 0.02
-            self.protocol.hear(samples[start : start + 480], self.now)
-        return self.take()
-
-    def play(self, seconds: float) -> list[str]:
-        """The track plays on."""
-        for _ in range(round(seconds / 0.02)):
-            self.now += 0.02
-            self.played += 480
-            self.protocol.played(self.played, self.now)
-        return self.take()
-
-    def wait(self, seconds: float) -> list[str]:
-        self.now += seconds
-        self.protocol.advance(self.now)
-        return self.take()
-
-    def say(self, text: str) -> None:
-        self.send(
-            "conversation.item.create",
-            item={
-                "type": "message",
-                "role": "user",
-                "content": [{"type": "input_text", "text": text}],
-            },
-        )
-
-    def begin_answer(self, **response: Any) -> str:
-        self.send("response.create", response=response)
-        return self.turns[-1].response_id
-
-    def answer(self, seconds: float = 1.0, text: str = "hello") -> str:
-        """Ask for an answer and give it."""
-        response_id = self.begin_answer()
-        self.protocol.answer_text(response_id, text)
-        self.protocol.answer_audio(response_id, tone(seconds))
-        self.protocol.answer_done(response_id, self.now)
-        self.take()
-        return response_id
-
-    @property
-    def turns(self) -> list[Any]:
-        return [output.turn for output in self.outputs if isinstance(output, StartResponse)]
-
-    @property
-    def last(self) -> dict[str, Any]:
-        return self.events[-1]
-
-    def of_type(self, event_type: str) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["type"] == event_type]
-
-    def items(self) -> list[str]:
-        return [stored.id for stored in self.protocol.conversation]
-
-
-def tone(seconds: float, amplitude: float = 8000) -> np.ndarray:
-    time = np.arange(round(seconds * RATE)) / RATE
-    return (amplitude * np.sin(2 * np.pi * 300 * time)).astype(np.int16)
-
-
-def silence(seconds: float) -> np.ndarray:
-    return np.zeros(round(seconds * RATE), np.int16)
-
-
-def base64_of(samples: np.ndarray) -> str:
-    return base64.b64encode(samples.tobytes()).decode()
 
 
 SERVER_VAD = {"type": "server_vad"}

@@ -15,9 +15,10 @@ from realtime_transports.openai.session_config import (
     DEFAULT_SESSION_CONFIG,
     build_session_payload,
     normalize_audio_format,
+    stated_session_payload,
     to_new_session_config,
-    tracing_update,
 )
+from realtime_transports.openai.tracing import tracing_update
 
 PCM = {"type": "audio/pcm", "rate": 24_000}
 DEFAULT_AUDIO = {
@@ -92,6 +93,9 @@ configs = st.fixed_dictionaries(
         "reasoning": st.none() | st.just({"effort": "low"}),
         "tracing": st.none() | st.just("auto"),
         "prompt": st.none() | user_data.map(lambda v: {"prompt_id": "p", "variables": v}),
+        "max_output_tokens": st.none() | st.just(100) | st.just("inf"),
+        "truncation": st.none() | st.just("disabled"),
+        "include": st.none() | st.just(["item.input_audio_transcription.logprobs"]),
         "provider_data": st.none() | user_data,
         "audio": st.none()
         | st.fixed_dictionaries({}, optional={"input": inputs, "output": outputs}),
@@ -284,8 +288,35 @@ def test_turn_detection_may_be_spelled_either_way_and_keeps_what_is_not_known():
     }
 
 
+def test_null_may_be_said_in_camel_case():
+    detection = {"type": "server_vad", "createResponse": None, "create_response": True}
+    sent = audio_of({"turn_detection": detection}, "input")["turn_detection"]
+    assert sent == {"type": "server_vad", "create_response": None}
+
+
 def test_empty_turn_detection_says_nothing():
     assert audio_of({"turn_detection": {}}, "input")["turn_detection"] == {"type": "semantic_vad"}
+    both = {"turn_detection": {"type": "server_vad"}, "audio": {"input": {"turn_detection": {}}}}
+    assert audio_of(both, "input")["turn_detection"] == {"type": "server_vad"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_output_tokens", 100),
+        ("truncation", {"type": "retention_ratio", "retention_ratio": 0.5}),
+        ("include", ["item.input_audio_transcription.logprobs"]),
+    ],
+)
+def test_fields_of_the_api_are_sent_as_they_are(key, value):
+    assert build_session_payload({key: value})[key] == value
+    assert build_session_payload({key: None}) == build_session_payload({})
+
+
+def test_a_payload_holds_what_was_stated_and_no_more():
+    assert stated_session_payload({}) == {}
+    stated = stated_session_payload({"voice": "ash", "model": "m", "provider_data": {"a": 1}})
+    assert stated == {"model": "m", "a": 1, "audio": {"output": {"voice": "ash"}}}
 
 
 def test_provider_data_goes_over_all_but_prompt_and_tools():
@@ -464,7 +495,9 @@ def test_tracing_is_set_where_the_session_has_no_configuration_of_its_own(curren
     assert tracing_update(current, wanted) == {"type": "realtime", "tracing": wanted}
 
 
-@pytest.mark.parametrize("wanted", ["auto", {"workflow_name": "w"}])
+@pytest.mark.parametrize(
+    "wanted", ["auto", {"workflow_name": "w"}, {"workflow_name": "w", "group_id": None}]
+)
 def test_a_session_that_traces_as_wanted_is_left_alone_in_silence(wanted, caplog):
     assert tracing_update({"workflow_name": "w"}, wanted) is None
     assert caplog.messages == []

@@ -106,6 +106,29 @@ async def test_turn_detection_that_the_calls_api_refuses_is_named():
         )
 
 
+DETECTION = {"audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 0.5}}}}
+
+
+@pytest.mark.parametrize("config", [DETECTION, {"provider_data": DETECTION}])
+async def test_turn_detection_that_the_calls_api_refuses_is_named_wherever_it_is_said(config):
+    line = Line()
+    async with make(line=line) as transport:
+        with pytest.raises(UserError, match=r"connect\(\) does not support .* threshold\."):
+            await transport.connect(call_id="c", initial_session_config=config)
+        assert transport.status == "disconnected"
+        assert not line.sockets
+        await transport.connect(call_id="c")
+        with pytest.raises(UserError, match=r"update_session_config\(\) does not .* threshold\."):
+            transport.update_session_config(config)
+        transport.update_session_config({"audio": {"input": {"turn_detection": None}}})
+
+
+async def test_a_config_may_say_of_audio_what_it_likes_in_the_providers_words():
+    config = {"provider_data": {"audio": {"input": None}}}
+    session = await OpenAIRealtimeSIP.build_initial_config({}, config)
+    assert session["audio"]["input"] is None
+
+
 # What is done with a call
 
 

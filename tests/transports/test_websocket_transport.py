@@ -145,6 +145,70 @@ async def test_a_socket_that_never_opens_ends_the_attempt():
         assert line.socket.is_closed
 
 
+async def test_a_socket_that_is_open_already_is_used_as_it_is():
+    line = Line(opens=False)
+
+    def open_already(request: SocketRequest) -> Socket:
+        socket = line(request)
+        socket.is_open = True
+        return socket
+
+    async with make(line, create_web_socket=open_already) as transport:
+        await transport.connect()
+        assert line.socket.types() == ["session.update"]
+
+
+async def test_connect_does_not_wait_for_the_confirmation_and_a_refusal_is_an_error():
+    async with connected() as (transport, socket):
+        errors: list[Any] = []
+        transport.on("error", errors.append)
+        socket.say("error", error={"type": "invalid_request_error", "message": "no voice"})
+        assert errors[0].error["error"]["message"] == "no voice"
+        assert transport.status == "connected"
+
+
+async def test_nothing_can_be_sent_while_the_socket_opens_or_closes():
+    line = Line(opens=False)
+    async with make(line) as transport:
+        told: list[Any] = []
+        transport.on("error", told.append)
+        connecting = asyncio.ensure_future(transport.connect())
+        await line.made.wait()
+        with pytest.raises(TransportError):
+            transport.request_response()
+        await asyncio.sleep(0)
+        line.socket.open()
+        await connecting
+        line.socket.is_open = False  # it closes
+        for send in (transport.request_response, lambda: transport.send_message("x")):
+            with pytest.raises(TransportError, match="not open"):
+                send()
+        assert line.socket.types() == ["session.update"]
+        assert not told
+
+
+async def test_a_socket_that_fails_raises_a_connect_error():
+    line = Line(opens=False)
+    async with make(line) as transport:
+        connecting = asyncio.ensure_future(transport.connect())
+        await line.made.wait()
+        await asyncio.sleep(0)
+        line.socket.events.on_error(OSError("no route"))
+        with pytest.raises(ConnectError, match="no route"):
+            await connecting
+
+
+async def test_a_url_given_to_connect_is_for_that_connection():
+    line = Line()
+    async with make(line, url="ws://own/") as transport:
+        for options in ({"url": "ws://other/"}, {}, {"call_id": "c"}):
+            await transport.connect(**options)
+            transport.close()
+            await transport.wait_closed()
+    urls = [socket.request.url for socket in line.sockets]
+    assert urls == ["ws://other/", "ws://own/", "ws://own/?call_id=c"]
+
+
 async def test_cancelling_connect_releases_everything():
     line, source = Line(opens=False), Samples(tone(1))
     transport = make(line, source=source)
@@ -202,6 +266,10 @@ async def test_closing_while_connecting_can_be_followed_by_another_attempt():
         ({"call_id": "c/1"}, "wss://api.openai.com/v1/realtime?call_id=c%2F1"),
         ({"url": "ws://host/x?model=y"}, "ws://host/x?model=y"),
         ({"url": "ws://host/x?model=y&v=1", "call_id": "c"}, "ws://host/x?v=1&call_id=c"),
+        (
+            {"url": "ws://host/x?s=a%20b&e=", "call_id": "c d"},
+            "ws://host/x?s=a%20b&e=&call_id=c%20d",
+        ),
     ],
 )
 async def test_the_address_names_model_or_call(connect: dict[str, str], url: str):
@@ -265,12 +333,21 @@ async def test_whoever_waits_for_audio_learns_that_the_connection_ended():
             await waiting
 
 
-async def test_without_a_connection_audio_is_dropped_and_interrupting_does_nothing():
-    line = Line()
+async def test_without_a_connection_audio_is_refused_and_interrupting_does_nothing():
+    line = Line(opens=False)
     async with make(line) as transport:
-        transport.send_audio(b"\1\2")
+        with pytest.raises(TransportError, match="not connected"):
+            transport.send_audio(b"\1\2")
         transport.interrupt()
-        assert not line.sockets
+        connecting = asyncio.ensure_future(transport.connect())
+        await line.made.wait()
+        with pytest.raises(TransportError, match="connect"):
+            transport.send_audio(b"\1\2")
+        transport.interrupt()
+        transport.close()
+        assert not line.socket.sent
+        with pytest.raises(TransportError):
+            await connecting
 
 
 # Audio that leaves
@@ -406,6 +483,46 @@ async def test_truncation_is_by_what_the_sink_has_played():
         (truncation,) = socket.of_type("conversation.item.truncate")
         assert (truncation["item_id"], truncation["audio_end_ms"]) == ("a2", 250)
         assert player.clears == 1
+
+
+async def test_all_items_that_the_sink_has_not_played_are_cut_off():
+    player = Player()
+    async with connected(sink=player) as (transport, socket):
+        for item_id in ("a1", "a2", "a3"):
+            socket.say("response.output_audio.delta", **delta(tone(1).tobytes(), item_id=item_id))
+        await transport.wait_heard()
+        player.played = RATE_HZ + RATE_HZ // 4
+        transport.interrupt()
+        truncations = socket.of_type("conversation.item.truncate")
+        ends = [(each["item_id"], each["audio_end_ms"]) for each in truncations]
+        assert ends == [("a2", 250), ("a3", 0)]
+
+
+async def test_without_a_sink_an_item_is_heard_from_when_it_came():
+    async with connected() as (transport, socket):
+        socket.say("response.output_audio.delta", **delta(tone(1).tobytes()))
+        loop = asyncio.get_running_loop()
+        passed = loop.create_future()
+        loop.call_later(0.05, passed.set_result, None)
+        await passed
+        transport.interrupt()
+        (truncation,) = socket.of_type("conversation.item.truncate")
+        assert 50 <= truncation["audio_end_ms"] < 1000
+
+
+async def test_what_comes_of_an_interrupted_answer_reaches_neither_sink_nor_listeners():
+    player = Player()
+    async with connected(sink=player) as (transport, socket):
+        heard: list[Any] = []
+        transport.on("audio", heard.append)
+        socket.say("response.created", response={"id": "r1"})
+        transport.interrupt()
+        socket.say("response.output_audio.delta", **delta(tone(1).tobytes()))
+        await transport.wait_heard()
+        assert not heard
+        assert not player.written
+        (truncation,) = socket.of_type("conversation.item.truncate")
+        assert truncation["audio_end_ms"] == 0
 
 
 async def test_after_an_interruption_the_sinks_clock_counts_for_the_next_answer():

@@ -51,6 +51,22 @@ def test_what_is_no_event_is_refused(text):
         wire.parse(text)
 
 
+@pytest.mark.parametrize(("levels", "is_refused"), [(200, False), (201, True)])
+def test_what_is_nested_too_deep_to_be_looked_through_is_refused(levels: int, is_refused: bool):
+    lists = levels - 1  # the event is a level too
+    beside = ',"b":[[],[],{}]}'
+    text = '{"type":"x","a":' + "[" * lists + "]" * lists + beside
+    if is_refused:
+        with pytest.raises(ProtocolError, match="deeper than 200"):
+            wire.parse(text)
+    else:
+        assert wire.parse(text)["type"] == "x"
+
+
+def test_white_space_around_a_message_means_nothing():
+    assert wire.parse(' \t\r\n{"type":"x"}\n ') == {"type": "x"}
+
+
 def test_the_refusal_does_not_repeat_the_message():
     with pytest.raises(ProtocolError) as caught:
         wire.parse('{"secret-text')

@@ -67,6 +67,9 @@ class MediaPath(Protocol):
     def clear(self) -> None:
         """Drop audio that came and was not heard yet."""
 
+    def silence(self, for_s: float) -> None:
+        """Let silence be heard in the place of what comes, for so long; 0 lets it through."""
+
     async def wait_source_ended(self) -> None:
         """Wait until the source has ended and its audio has left."""
 
@@ -170,6 +173,10 @@ class StockMediaPath:
     def clear(self) -> None:
         """Drop audio not heard yet."""
         self._incoming.clear()
+
+    def silence(self, for_s: float) -> None:
+        """Replace what comes by silence, or not."""
+        self._incoming.silence(for_s)
 
     async def wait_source_ended(self) -> None:
         """Wait for the source's end."""

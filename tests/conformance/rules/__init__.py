@@ -11,6 +11,8 @@ from tests.conformance.case import load_quirks
 from tests.conformance.rules import (
     configuration,
     connection,
+    history,
+    interruption,
     listeners,
     responses,
     server_events,
@@ -22,11 +24,13 @@ __all__ = ["RULES", "Rule", "check_rule"]
 
 RULES: tuple[Rule, ...] = (
     *connection.RULES,
+    *responses.RULES,  # before what tells more events: these look at what the reference could read
     *listeners.RULES,
     *server_events.RULES,
-    *responses.RULES,
+    *interruption.RULES,
     *configuration.RULES,
     *websocket.RULES,
+    *history.RULES,
 )
 
 _QUIRKS = load_quirks()

@@ -25,6 +25,9 @@ __all__ = ["RULES"]
 EARLIEST_DEADLINE_MS = 10_000
 """The shortest deadline of a stage before the session's configuration."""
 
+GRACE_MS = 5_000
+"""How long a peer that was lost may take to come back, and a restart to bring it back."""
+
 SENDING_CALLS = frozenset(
     {
         "sendEvent",
@@ -182,16 +185,41 @@ def _late_timer(scene: Scene, expected: Trace) -> None:
 
 
 def _call_id_of_a_path(scene: Scene, expected: Trace) -> None:
+    if scene.transport != "webrtc":
+        return
+    answers = [step["http"] for step in scene.steps if isinstance(step.get("http"), dict)]
+    headers = [dict(answer.get("headers") or {}).items() for answer in answers]
+    locations = [str(v) for each in headers for name, v in each if name.lower() == "location"]
+    meant = {location.rpartition("/")[2]: _last_segment(location) for location in locations}
     for got in expected.gets:
         if got.name == "callId" and isinstance(got.value, str):
-            got.value = _last_segment(got.value)
-        elif got.name == "connectionState" and "callId" in got.value:
+            got.value = meant.get(got.value, got.value)
+        elif got.name == "connectionState" and isinstance(got.value.get("callId"), str):
             call_id = got.value["callId"]
-            got.value = {**got.value, "callId": _last_segment(call_id) if call_id else None}
+            got.value = {**got.value, "callId": meant.get(call_id, call_id)}
 
 
-def _last_segment(call_id: str) -> str | None:
-    return call_id.partition("?")[0].partition("#")[0] or None
+def _last_segment(location: str) -> str | None:
+    path = location.partition("?")[0].partition("#")[0]
+    return path.rstrip("/").rpartition("/")[2] or None
+
+
+def _restarts_for_so_long(scene: Scene, expected: Trace) -> None:
+    restarting_ms: float | None = None
+    is_lost = False
+    for index, step in enumerate(scene.steps):
+        if expected.status_before(index) != "connected":
+            restarting_ms, is_lost = None, False
+        elif "pcState" in step and "conn" not in step:
+            state = step["pcState"]
+            restarting_ms = 0.0 if state == "connecting" and is_lost else None
+            is_lost = state == "disconnected" or (state == "connecting" and is_lost)
+        elif restarting_ms is not None and "advanceMs" in step:
+            restarting_ms += step["advanceMs"]
+            if restarting_ms >= GRACE_MS and not told(expected, index):
+                tell(expected, index, *DISCONNECTED)
+                disconnect(scene, expected, index)
+                return
 
 
 def _all_moves_to_the_other_connection(scene: Scene, expected: Trace) -> None:
@@ -277,6 +305,11 @@ RULES = [
         "location-parse",
         "the call id is the last segment of the path, without query and fragment",
         _call_id_of_a_path,
+    ),
+    Rule(
+        "ice-restart-connecting",
+        "a peer that restarts has as long to come back as one that is lost",
+        _restarts_for_so_long,
     ),
     Rule(
         "replaced-pc-channel-on-old-pc",

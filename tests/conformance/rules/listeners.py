@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tests.conformance.case import Scene
 from tests.conformance.rules.base import Rule, error_event, server_steps
 from tests.conformance.trace import Emitted, Failure, Trace
@@ -24,6 +27,8 @@ LAST_OF_ITS_MESSAGE = frozenset(
 )
 """Events after which nothing more comes of the message that brought them."""
 
+THE_END = frozenset({"connection_change", "disconnected"})
+
 
 def _messages(scene: Scene) -> set[str]:
     return {o["do"]["throw"] for o in scene.observers if "throw" in o.get("do", {})}
@@ -44,17 +49,21 @@ def _throwing(scene: Scene, expected: Trace) -> list[Emitted]:
     """The events at which a listener raises."""
     found = []
     for observer in scene.observers:
-        if "throw" not in observer.get("do", {}):
-            continue
-        wanted = observer.get("when")
-        matching = [
-            e
-            for e in expected.emitted
-            if e.type == observer["on"] and (wanted is None or e.args == wanted)
-        ]
-        nth = observer.get("nth")
-        found += matching if nth is None else matching[nth - 1 : nth]
+        if "throw" in observer.get("do", {}):
+            found += _heard_by(observer, expected)
     return found
+
+
+def _heard_by(observer: Mapping[str, Any], expected: Trace) -> list[Emitted]:
+    """The events at which an observer does something."""
+    wanted = observer.get("when")
+    matching = [
+        e
+        for e in expected.emitted
+        if e.type == observer["on"] and (wanted is None or e.args == wanted)
+    ]
+    nth = observer.get("nth")
+    return matching if nth is None else matching[nth - 1 : nth]
 
 
 def _listeners_are_isolated(scene: Scene, expected: Trace) -> None:
@@ -122,11 +131,30 @@ def _frees_the_slot(scene: Scene, expected: Trace, step: int) -> None:
     expected.requirements.append((f"response.create is sent in step {later[0]}", is_sent))
 
 
+def _nothing_follows_the_end(scene: Scene, expected: Trace) -> None:
+    for observer in scene.observers:
+        if observer.get("do", {}).get("call") != "close":
+            continue
+        for closing in _heard_by(observer, expected):
+            if scene.steps[closing.step].keys() & {"server", "serverRaw", "serverBytes"}:
+                at = next(i for i, other in enumerate(expected.emitted) if other is closing)
+                expected.emitted[at + 1 :] = [
+                    emitted
+                    for emitted in expected.emitted[at + 1 :]
+                    if emitted.step != closing.step or emitted.type in THE_END
+                ]
+
+
 RULES = [
     Rule(
         "listener-throw-wedges-sequencer",
         "a listener that raises is reported as `error`; the others and the transport go on",
         _listeners_are_isolated,
+    ),
+    Rule(
+        "emits-after-close-in-listener",
+        "nothing more of a message is told once a listener has closed the transport",
+        _nothing_follows_the_end,
     ),
     Rule(
         "error-without-listener-throws",

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conformance.case import Scene
-from tests.conformance.rules.base import Rule, server_steps, told
+from tests.conformance.rules.base import Rule, error_event, server_steps, tell, told
+from tests.conformance.rules.request_slots import Moment, Request, error_of, moments, requests_of
 from tests.conformance.trace import Sent, Trace
 
 __all__ = ["RULES"]
 
 CANCEL = {"type": "response.cancel"}
+
+ACTIVE = "conversation_already_has_active_response"
+NOT_ACTIVE = "response_cancel_not_active"
+
+ANSWER_TIMEOUT_MS = 10_000
+END_TIMEOUT_MS = 60_000
+REMEMBERED = 16
 
 
 def _is_interrupt(step: dict[str, Any]) -> bool:
@@ -142,28 +150,181 @@ def _waiting_request(scene: Scene, expected: Trace, step: int) -> dict[str, Any]
     }
 
 
-def _waits_for_the_other_response(scene: Scene, expected: Trace) -> None:
+def _begins_and_ends_in_any_form(scene: Scene, expected: Trace) -> None:
+    _ends_with_any_response_done(scene, expected)
     for index, event in server_steps(scene):
-        if _says_another_is_active(event):
+        is_unread = [emitted.type for emitted in told(expected, index)] == ["*"]
+        if event.get("type") == "response.created" and is_unread:
             expected.forget_from(index + 1)
             return
-    if scene.transport != "sequencer":
-        return
+
+
+def _waits_for_the_other_response(scene: Scene, expected: Trace) -> None:
+    for now in moments(scene, expected):
+        if not _is_error(now, ACTIVE) or now.in_flight is None:
+            continue
+        if now.linked in (None, now.in_flight.event_id):
+            _said(expected, now.step, value=True)
+            _keep_back(expected, now.step)
+            if now.in_flight.is_interrupted:  # what was to be cancelled is the other response
+                _send(expected, now.step, dict(CANCEL))
+            expected.forget_from(now.step + 1)
+            return
+
+
+def _remembers_what_was_accepted(scene: Scene, expected: Trace) -> None:
+    for now in moments(scene, expected):
+        request = _refused_late(now)
+        if request is None:
+            continue
+        _said(expected, now.step, value=True)
+        now.accepted.remove(request)
+        is_active = error_of(now.event).get("code") == ACTIVE
+        # What was to be sent and failed is not recorded, so who stood for whom is not known then.
+        if is_active or request.stands_for > 1 or _failing_sends(scene):
+            # What is put back leaves at once where nothing runs.
+            expected.forget_from(now.step + 1 if now.is_running else now.step)
+            return
+
+
+def _refused_late(now: Moment) -> Request | None:
+    if now.kind != "error":
+        return None
+    late = now.accepted[-REMEMBERED:][::-1]
+    if now.linked is not None:
+        if now.in_flight and now.in_flight.event_id == now.linked:
+            return None
+        return next((each for each in late if each.event_id == now.linked), None)
+    if not _is_error(now, ACTIVE) or now.in_flight:
+        return None
+    return next((r for r in late if now.now_ms - r.left_at_ms <= ANSWER_TIMEOUT_MS), None)
+
+
+def _cancels_when_it_begins(scene: Scene, expected: Trace) -> None:
+    is_cancelled = False
+    for now in moments(scene, expected):
+        if now.kind in ("response.created", "response.done", "closed"):
+            is_cancelled = False
+        for got in expected.gets:
+            if is_cancelled and got.step == now.step and got.name == "responseControl":
+                got.value = "cancel_requested"
+        if is_cancelled and now.kind == "interrupt":
+            expected.sent = [s for s in expected.sent if (s.step, s.event) != (now.step, CANCEL)]
+            _said(expected, now.step, value=False)
+        if is_cancelled and now.kind == "error" and _is_about_cancel(now):
+            expected.forget_from(now.step)
+            return
+        if now.kind == "response.created" and now.in_flight and now.in_flight.is_interrupted:
+            if any(each["type"] in ("*", CANCEL["type"]) for each in _failing_sends(scene)):
+                expected.forget_from(now.step)
+                return
+            _send(expected, now.step, dict(CANCEL))
+            is_cancelled = True
+
+
+def _failing_sends(scene: Scene) -> list[dict[str, Any]]:
+    return list(scene.fakes.get("sendFails", ()))
+
+
+def _gives_up_in_time(scene: Scene, expected: Trace) -> None:
+    waits_since: float | None = None
+    for now in moments(scene, expected):
+        flight = now.in_flight
+        if flight and now.now_ms - flight.left_at_ms >= ANSWER_TIMEOUT_MS:
+            if now.waiting or now.kind:
+                expected.forget_from(now.step)
+                return
+            tell(expected, now.step, error_event("RealtimeError"))
+            _goes_on_from(scene, expected, now.step)
+            return
+        is_waiting = now.is_running and bool(now.waiting) and flight is None
+        if not is_waiting or now.kind in ("response.created", "response.done"):
+            waits_since = None
+        elif waits_since is None:
+            waits_since = now.now_ms
+        elif now.now_ms - waits_since >= END_TIMEOUT_MS:
+            expected.forget_from(now.step)
+            return
+
+
+def _runs_beside(scene: Scene, expected: Trace) -> None:
     for index, step in enumerate(scene.steps):
-        args = step.get("args") or [{}]
-        is_error = step.get("call") == "handleResponseCreateError"
-        if is_error and isinstance(args[0], dict) and _says_another_is_active(args[0]):
-            for got in expected.gets:
-                if got.step == index and got.kind == "call":
-                    got.value = True
-            expected.forget_from(index + 1)
+        if not any(is_beside for _, is_beside in requests_of(scene, step)):
+            continue
+        if any(f.step == index for f in expected.failures):
+            continue
+        if "response.create" not in _sent_types(expected, index):
+            first = step["args"][0]
+            event = first if first.get("type") == "response.create" else _creation(first)
+            _send(expected, index, {"event_id": _next_event_id(expected, index), **event})
+        expected.forget_from(index + 1)
+        return
+
+
+def _creation(response: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "response.create", "response": response}
+
+
+def _next_event_id(expected: Trace, step: int) -> str:
+    prefix = "agents_js_response_create_"
+    given = [s for s in expected.sent if str(s.event.get("event_id")).startswith(prefix)]
+    return f"{prefix}{1 + sum(s.step <= step for s in given)}"
+
+
+def _ends_by_its_id(scene: Scene, expected: Trace) -> None:
+    for now in moments(scene, expected):
+        if now.kind != "response.done" or not now.is_running:
+            continue
+        response = now.event.get("response")
+        done_id = response.get("id") if isinstance(response, dict) else None
+        ids = (done_id, now.response_id)
+        if all(isinstance(each, str) for each in ids) and len(set(ids)) > 1:
+            _keep_back(expected, now.step)
+            expected.forget_from(now.step + 1)
             return
 
 
-def _says_another_is_active(event: dict[str, Any]) -> bool:
-    error = event.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    return code == "conversation_already_has_active_response"
+def _ends_what_was_cancelled(scene: Scene, expected: Trace) -> None:
+    _ends_a_cancelled_response(scene, expected)
+    for now in moments(scene, expected):
+        if now.is_cancelled and now.kind == "error" and _is_about_cancel(now):
+            _said(expected, now.step, value=True)
+            # Whatever waits leaves now.
+            expected.forget_from(now.step if now.waiting else now.step + 1)
+            return
+
+
+def _is_about_cancel(now: Moment) -> bool:
+    error = error_of(now.event)
+    if now.linked is not None:
+        return False
+    code, message = str(error.get("code")), str(error.get("message"))
+    return code == NOT_ACTIVE or "response_cancel" in code or "response.cancel" in message
+
+
+def _is_error(now: Moment, code: str) -> bool:
+    return now.kind == "error" and error_of(now.event).get("code") == code
+
+
+def _said(expected: Trace, step: int, *, value: bool) -> None:
+    """Let the call of a step, if one was recorded, have given this."""
+    for got in expected.gets:
+        if got.step == step and got.kind == "call":
+            got.value = value
+
+
+def _keep_back(expected: Trace, step: int) -> None:
+    """Let no request leave in a step."""
+    expected.sent = [
+        s for s in expected.sent if s.step != step or s.event.get("type") != "response.create"
+    ]
+
+
+def _send(expected: Trace, step: int, event: dict[str, Any]) -> None:
+    """Let an event leave last in a step."""
+    at = sum(sent.step <= step for sent in expected.sent)
+    conn = expected.sent[at - 1].conn if at else 0
+    expected.sent.insert(at, Sent(step, conn, event))
 
 
 RULES = [
@@ -185,16 +346,42 @@ RULES = [
     Rule(
         "cancel-error-keeps-cancel-requested",
         "when there was nothing to cancel, the response is over",
-        _ends_a_cancelled_response,
+        _ends_what_was_cancelled,
     ),
     Rule(
         "malformed-response-done-wedges",
-        "a response.done of any form ends the response",
-        _ends_with_any_response_done,
+        "a response.created or response.done of any form begins or ends the response",
+        _begins_and_ends_in_any_form,
     ),
     Rule(
         "active-response-error-wedges",
         "a request rejected because another response is active waits for its end",
         _waits_for_the_other_response,
+    ),
+    Rule(
+        "foreign-response-clears-pending",
+        "an error about a request that seemed accepted still refuses it, or lets it wait again",
+        _remembers_what_was_accepted,
+    ),
+    Rule(
+        "interrupt-before-created-not-cancelled",
+        "a response that was interrupted before it began is cancelled when it begins",
+        _cancels_when_it_begins,
+    ),
+    Rule(
+        "no-response-timeout",
+        "a request without an answer fails after 10 s; one behind a response without an end "
+        "leaves after 60 s",
+        _gives_up_in_time,
+    ),
+    Rule(
+        "out-of-band-serialised",
+        "a request for a response outside of the conversation leaves at once",
+        _runs_beside,
+    ),
+    Rule(
+        "no-response-id-tracking",
+        "only the end of the response that runs ends it",
+        _ends_by_its_id,
     ),
 ]

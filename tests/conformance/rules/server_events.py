@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.conformance.case import Scene
 from tests.conformance.names import from_payload
 from tests.conformance.rules.base import Rule, error_event, server_steps, tell, told
-from tests.conformance.trace import Failure, Trace
+from tests.conformance.trace import Emitted, Failure, Sent, Trace
 from tests.conformance.values import ErrorShape
 
 __all__ = ["RULES"]
@@ -202,17 +204,131 @@ def _calls_are_told_once(scene: Scene, expected: Trace) -> None:
         seen.add(emitted.args[0].get("id"))
 
 
-def _retrieved_calls_are_over(scene: Scene, expected: Trace) -> None:
+def _mcp_calls(scene: Scene, expected: Trace) -> Iterator[tuple[Event, Emitted]]:
+    """What is told of MCP calls, with the event that tells of them."""
     for index, event in server_steps(scene):
-        if event.get("type") != "conversation.item.retrieved":
+        if _item(event).get("type") not in _MCP_CALLS:
             continue
         for emitted in told(expected, index):
-            is_call = emitted.type == "item_update" and "output" in emitted.args[0]
-            if is_call and emitted.args[0].get("type") in ("mcp_call", "mcp_tool_call"):
-                emitted.args = [{**emitted.args[0], "status": "completed"}]
+            if emitted.type in ("item_update", "mcp_tool_call_completed"):
+                yield event, emitted
+
+
+def _retrieved_calls_are_over(scene: Scene, expected: Trace) -> None:
+    for event, emitted in _mcp_calls(scene, expected):
+        if event["type"] == "conversation.item.retrieved":
+            by_output = "in_progress" if _item(event).get("output") is None else "completed"
+            status = _item(event).get("status", by_output)
+            emitted.args = [{**emitted.args[0], "status": status}]
+
+
+def _failed_calls_have_failed(scene: Scene, expected: Trace) -> None:
+    for event, emitted in _mcp_calls(scene, expected):
+        error = _item(event).get("error")
+        if error is not None:
+            emitted.args = [{**emitted.args[0], "status": "failed", "error": error}]
+
+
+def _calls_without_output_are_read(scene: Scene, expected: Trace) -> None:
+    for index, event in server_steps(scene):
+        item = _item(event)
+        failure = _unread(expected, index)
+        if failure is None or item.get("type") not in _MCP_CALLS or "output" in item:
+            continue
+        is_whole = all(isinstance(item.get(key), str) for key in ("id", "name", "arguments"))
+        if not is_whole:
+            continue
+        expected.failures.remove(failure)
+        status = "completed" if str(event["type"]).endswith(".done") else "in_progress"
+        call = {"item_id": item["id"], "type": item["type"], "status": status}
+        call |= {"arguments": item["arguments"], "name": item["name"]}
+        tell(expected, index, ("item_update", [call]))
+        if event["type"] == "conversation.item.done":
+            tell(expected, index, ("mcp_tool_call_completed", [dict(call)]))
+
+
+def _calls_need_a_call_id(scene: Scene, expected: Trace) -> None:
+    for emitted in expected.emitted:
+        if emitted.type == "function_call" and not emitted.args[0].get("call_id"):
+            emitted.type, emitted.args = error_event("ProtocolError")
+
+
+def _is_failed_mcp_call(event: Event) -> bool:
+    fields = ("event_id", "item_id")
+    return (
+        event.get("type") == "response.mcp_call.failed"
+        and all(isinstance(event.get(name), str) for name in fields)
+        and isinstance(event.get("output_index"), int | float)
+        and not isinstance(event["output_index"], bool)
+    )
+
+
+def _typed_events_are_raw(scene: Scene, expected: Trace) -> None:
+    raw: dict[str, Any] = {}
+    for emitted in expected.emitted:
+        payload = emitted.args[0] if emitted.args else None
+        if emitted.type == "*":
+            raw = {**raw, payload["type"]: payload} if isinstance(payload, dict) else raw
+        elif emitted.type == "turn_started" and "response.created" in raw:
+            emitted.args = [{**payload, "provider_data": raw["response.created"]}]
+        elif emitted.type == "error" and _is_server_error(payload) and "error" in raw:
+            emitted.args = [{**payload, "error": raw["error"]}]
+        elif emitted.type in raw and emitted.type != "error":
+            emitted.args = [raw[emitted.type]]
+
+
+def _is_server_error(payload: Any) -> bool:
+    return isinstance(payload, dict) and isinstance(payload.get("error"), dict)
+
+
+def _session_may_be_null(scene: Scene, expected: Trace) -> None:
+    for index, event in server_steps(scene):
+        failure = _unread(expected, index)
+        is_created = event.get("type") == "session.created"
+        if failure is None or not is_created or event.get("session", ...) is not None:
+            continue
+        expected.failures.remove(failure)
+        conn = max((sent.conn for sent in expected.sent if sent.step < index), default=0)
+        session = {"type": "realtime", "tracing": _tracing_asked_for(scene, index)}
+        update = Sent(index, conn, {"type": "session.update", "session": session})
+        at = sum(sent.step <= index for sent in expected.sent)
+        expected.sent.insert(at, update)
+
+
+def _tracing_asked_for(scene: Scene, before: int) -> Any:
+    tracing: Any = "auto"
+    for step in scene.steps[:before]:
+        if step.get("call") == "connect":
+            options = step["args"][0] if step.get("args") else {}
+            tracing = (options.get("initialSessionConfig") or {}).get("tracing", "auto")
+    return tracing
+
+
+def _bytes_are_read(scene: Scene, expected: Trace) -> None:
+    for index, step in enumerate(scene.steps):
+        event = _event_in(step.get("serverBytes"))
+        is_link = scene.transport == "webrtc" and "conn" not in step
+        if event is None or not is_link or expected.status_before(index) != "connected":
+            continue
+        # All that follows from the event would follow here too.
+        expected.forget_from(index)
+
+        def is_told(actual: Trace, index: int = index, event: Any = event) -> bool:
+            return any(e.type == "*" and e.args == [event] for e in told(actual, index))
+
+        expected.requirements.append((f"the event in bytes is told in step {index}", is_told))
+
+
+def _event_in(encoded: object) -> Event | None:
+    try:
+        event = json.loads(base64.b64decode(str(encoded)))
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
 
 
 _MESSAGE = ("message",)
+_MCP_CALLS = ("mcp_call", "mcp_tool_call")
 _CALLS = ("function_call", "mcp_call", "mcp_tool_call")
 _ERROR = "an item that cannot be read is told as `error`, and the connection stays"
 _READ = "the event is read, and told under its type"
@@ -234,6 +350,11 @@ RULES = [
     Rule("missing-name-throws", _ERROR, _told_as_error(_lacks("name", *_CALLS))),
     Rule("missing-arguments-throws", _ERROR, _told_as_error(_lacks("arguments", *_CALLS))),
     Rule(
+        "missing-label-throws",
+        _ERROR,
+        _told_as_error(_lacks("server_label", "mcp_approval_request")),
+    ),
+    Rule(
         "approval-bad-json-throws",
         _ERROR,
         _told_as_error(lambda item: item.get("type") == "mcp_approval_request"),
@@ -254,10 +375,33 @@ RULES = [
     ),
     Rule("mcp-tool-description-required", _READ, _typed(_lists_undescribed_tools, _listed)),
     Rule("missing-response-id-generic", _READ, _typed(_is_call_without_response, _called)),
+    Rule(
+        "missing-call-id-empty",
+        "a function call that cannot be answered is told as `error`, not to be run",
+        _calls_need_a_call_id,
+    ),
+    Rule("mcp-call-failed-generic", _READ, _typed(_is_failed_mcp_call)),
+    Rule("mcp-output-missing-throws", _READ, _calls_without_output_are_read),
     Rule("function-call-emitted-twice", "a call is told once", _calls_are_told_once),
     Rule(
         "mcp-retrieved-in-progress",
         "a retrieved MCP call that has an output is over",
         _retrieved_calls_are_over,
+    ),
+    Rule(
+        "mcp-error-dropped",
+        "an MCP call that failed has the status failed, and its error",
+        _failed_calls_have_failed,
+    ),
+    Rule(
+        "session-created-null-throws",
+        "a session that is null is one of which nothing is known",
+        _session_may_be_null,
+    ),
+    Rule("binary-json-dropped", "JSON is read in bytes too", _bytes_are_read),
+    Rule(
+        "typed-events-strip-unknown-fields",
+        "an event under its own type is told as it came",
+        _typed_events_are_raw,
     ),
 ]

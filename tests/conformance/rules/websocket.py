@@ -8,16 +8,14 @@ from urllib.parse import quote
 
 from tests.conformance.case import Scene
 from tests.conformance.compare import ANY_ERROR
-from tests.conformance.rules.base import Rule, error_event, server_steps, tell, told
+from tests.conformance.rules.base import Rule, error_event, server_steps, tell
 from tests.conformance.rules.connection import SENDING_CALLS
-from tests.conformance.trace import Failure, Sent, Trace
+from tests.conformance.trace import Failure, Trace
 from tests.conformance.values import ErrorShape
 
 __all__ = ["RULES"]
 
 DEFAULT_MODEL_URL = "wss://api.openai.com/v1/realtime?model="
-
-CANCEL = {"type": "response.cancel"}
 
 
 def _arguments(step: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,94 +23,11 @@ def _arguments(step: Mapping[str, Any]) -> dict[str, Any]:
     return args[0] if isinstance(args[0], dict) else {}
 
 
-def _kind(step: Mapping[str, Any]) -> Any:
-    return step["server"].get("type") if isinstance(step.get("server"), dict) else None
-
-
-def _is_interrupted(step: Mapping[str, Any]) -> bool:
-    return step.get("call") == "interrupt" or _kind(step) == "input_audio_buffer.speech_started"
-
-
-def _sent(expected: Trace, step: int, event_type: str) -> list[Sent]:
-    return [s for s in expected.sent if s.step == step and s.event.get("type") == event_type]
-
-
 def _is_over_socket(scene: Scene) -> bool:
     return scene.transport in ("websocket", "sip")
 
 
 # Audio
-
-
-def _late_audio_is_dropped(scene: Scene, expected: Trace) -> None:
-    cut_off: set[Any] = set()
-    for index, step in enumerate(scene.steps):
-        if any(emitted.type == "disconnected" for emitted in told(expected, index)):
-            cut_off.clear()
-        late = [e for e in told(expected, index) if e.type == "audio"]
-        if late and step["server"].get("item_id") in cut_off:
-            expected.emitted = [e for e in expected.emitted if e not in late]
-            expected.forget_from(index + 1)
-            return
-        cut_off |= {
-            sent.event["item_id"] for sent in _sent(expected, index, "conversation.item.truncate")
-        }
-
-
-def _interrupts_what_is_not_heard_yet(scene: Scene, expected: Trace) -> None:
-    if scene.transport != "websocket":
-        return
-    is_running = is_cancelled = False
-    for index, step in enumerate(scene.steps):
-        is_read = any(emitted.type == _kind(step) for emitted in told(expected, index))
-        if _kind(step) in ("response.created", "response.done") and is_read:
-            is_running, is_cancelled = _kind(step) == "response.created", False
-        elif any(e.type == "disconnected" for e in told(expected, index)):
-            is_running = is_cancelled = False
-        cancels = _sent(expected, index, "response.cancel")
-        if cancels and is_cancelled:
-            expected.sent = [sent for sent in expected.sent if sent not in cancels]
-        elif cancels:
-            is_cancelled = True
-        elif is_running and not is_cancelled and _interrupts_fully(expected, index, step):
-            _insert_cancel(expected, index)
-            is_cancelled = True
-
-
-def _interrupts_fully(expected: Trace, index: int, step: Mapping[str, Any]) -> bool:
-    is_connected = expected.status_before(index) == "connected"
-    return step.get("call") == "interrupt" and step.get("args") != [False] and is_connected
-
-
-def _insert_cancel(expected: Trace, step: int) -> None:
-    at = sum(sent.step < step for sent in expected.sent)
-    conn = max(sent.conn for sent in expected.sent if sent.step < step)
-    expected.sent.insert(at, Sent(step, conn, dict(CANCEL)))
-
-
-def _server_interrupts_by_default(scene: Scene, expected: Trace) -> None:
-    detection: Any = None
-    left_running = False
-    for index, step in enumerate(scene.steps):
-        if any(emitted.type == "disconnected" for emitted in told(expected, index)):
-            detection, left_running = None, False
-        if _kind(step) in ("session.created", "session.updated") and told(expected, index):
-            detection = _turn_detection(step["server"])
-        if left_running and _is_interrupted(step):
-            expected.forget_from(index)
-            return
-        is_default = isinstance(detection, dict) and "interrupt_response" not in detection
-        cancels = _sent(expected, index, "response.cancel")
-        if _kind(step) == "input_audio_buffer.speech_started" and is_default and cancels:
-            expected.sent = [sent for sent in expected.sent if sent not in cancels]
-            left_running = True
-
-
-def _turn_detection(event: Mapping[str, Any]) -> Any:
-    value: Any = event.get("session")
-    for key in ("audio", "input", "turn_detection"):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _bad_audio_is_told(scene: Scene, expected: Trace) -> None:
@@ -166,6 +81,16 @@ def _refuses_while_connecting(scene: Scene, expected: Trace) -> None:
             expected.failures.append(Failure(emitted.step, "call", error, call))
 
 
+def _audio_is_refused_without_a_connection(scene: Scene, expected: Trace) -> None:
+    for index, step in enumerate(scene.steps):
+        if scene.transport != "websocket" or step.get("call") != "sendAudio":
+            continue
+        is_refused = any(f.step == index and f.where == "call" for f in expected.failures)
+        if expected.status_before(index) != "connected" and not is_refused:
+            error = ErrorShape("TransportError", ANY_ERROR)
+            expected.failures.append(Failure(index, "call", error, "sendAudio"))
+
+
 def _refuses_while_closing(scene: Scene, expected: Trace) -> None:
     is_closing = False
     for index, step in enumerate(scene.steps):
@@ -209,9 +134,27 @@ def _url_names_the_call(scene: Scene, expected: Trace) -> None:
     for socket in expected.sockets:
         given = _arguments(scene.steps[socket.step])
         if given.get("url") and given.get("callId"):
-            separator = "&" if "?" in given["url"] else "?"
-            call_id = quote(given["callId"], safe="")
-            socket.how["url"] = f"{given['url']}{separator}call_id={call_id}"
+            socket.how["url"] = _at_endpoint(given["url"], given["callId"])
+
+
+def _url_of_the_option_names_the_call(scene: Scene, expected: Trace) -> None:
+    own = scene.options.get("url")
+    for socket in expected.sockets:
+        given = _arguments(scene.steps[socket.step])
+        if own and given.get("callId") and not given.get("url"):
+            socket.how["url"] = _at_endpoint(own, given["callId"])
+
+
+def _at_endpoint(url: str, call_id: str) -> str:
+    """The address of a call at an endpoint, whose own model or call gives way."""
+    endpoint, _, query = url.partition("?")
+    kept = [pair for pair in query.split("&") if pair and not _names_what_is_wanted(pair)]
+    call = f"call_id={quote(call_id, safe='')}"
+    return f"{endpoint}?{'&'.join([*kept, call])}"
+
+
+def _names_what_is_wanted(pair: str) -> bool:
+    return pair.partition("=")[0] in ("model", "call_id")
 
 
 def _url_is_encoded(scene: Scene, expected: Trace) -> None:
@@ -234,21 +177,6 @@ def _built_config_has_tracing(scene: Scene, expected: Trace) -> None:
 
 RULES = [
     Rule(
-        "ws-interrupt-noop-before-audio",
-        "interrupt cancels a response of which nothing is heard yet",
-        _interrupts_what_is_not_heard_yet,
-    ),
-    Rule(
-        "interrupt-response-default-false",
-        "where the session leaves it open, the server interrupts and the client does not cancel",
-        _server_interrupts_by_default,
-    ),
-    Rule(
-        "late-delta-after-interrupt",
-        "audio of an item that was cut off is dropped",
-        _late_audio_is_dropped,
-    ),
-    Rule(
         "invalid-base64-throws",
         "audio that cannot be read is told as `error`",
         _bad_audio_is_told,
@@ -268,6 +196,11 @@ RULES = [
         "calls that send are refused until the connection is there",
         _refuses_while_connecting,
     ),
+    Rule(
+        "ws-audio-dropped-silently",
+        "audio is refused without a connection, as all else is",
+        _audio_is_refused_without_a_connection,
+    ),
     Rule("ws-closing-drops", "calls that send fail on a closing socket", _refuses_while_closing),
     Rule(
         "connect-url-sticks",
@@ -278,6 +211,11 @@ RULES = [
         "connect-url-drops-callid",
         "a call is attached to at the URL that is given",
         _url_names_the_call,
+    ),
+    Rule(
+        "callid-beats-option-url",
+        "a call is attached to at the URL of the options",
+        _url_of_the_option_names_the_call,
     ),
     Rule("url-not-encoded", "model and call id are encoded in the URL", _url_is_encoded),
     Rule(

@@ -275,7 +275,9 @@ class AppendsOnly(OpenAIRealtimeMemory):
 class ResetsAtHomeOnly(OpenAIRealtimeMemory):
     def reset_history(self, old_history: Any, new_history: Any) -> None:
         self._check_can_send()
-        self._protocol._history = tuple(new_history)
+        for item in {item.item_id for item in old_history} - {i.item_id for i in new_history}:
+            event = {"type": "conversation.item.deleted", "item_id": item}
+            self._protocol._history.receive(event)
 
 
 @caught_by("a_history_that_cannot_be_is_refused_before_anything_is_sent")

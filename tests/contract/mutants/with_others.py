@@ -47,15 +47,15 @@ def _never_drops(chain: Any) -> None:
 
 
 def _sends_what_failed_half_changed(chain: Any) -> None:
-    def step(middleware: Any, way: Any, event: dict[str, Any]) -> list[dict[str, Any]]:
+    def take(middleware: Any, direction: str, event: dict[str, Any]) -> list[dict[str, Any]]:
         try:
-            passed = way(event)
+            passed = getattr(middleware, direction)(event)
         except RuntimeError as exc:
             chain._report_failure(middleware, exc)
             return [event]
         return [passed] if passed is not None else []
 
-    chain._step = step
+    chain._take = take
 
 
 def _tells_no_link(chain: Any) -> None:
@@ -140,6 +140,13 @@ class ClosesTheCallersSink(OpenAIRealtimeMemory):
 class KeepsTalking(OpenAIRealtimeMemory):
     def interrupt(self, cancel_ongoing_response: bool = True) -> None:
         self._check_can_send()
+
+
+@caught_by("an_interruption_is_told_once")
+class TellsEveryInterruption(OpenAIRealtimeMemory):
+    def interrupt(self, cancel_ongoing_response: bool = True) -> None:
+        super().interrupt(cancel_ongoing_response)
+        self.emit("audio_interrupted")
 
 
 @caught_by("a_source_that_fails_is_reported_and_the_call_goes_on")
