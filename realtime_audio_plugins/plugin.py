@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from realtime_core.audio import AudioRecorder, AudioSink, AudioSource
     from realtime_core.devices import AudioDevice
     from realtime_core.middleware import EventMiddleware
+    from realtime_core.speech import SpeechEngine
 
 __all__ = [
     "realtime_audio_devices",
@@ -34,6 +35,7 @@ __all__ = [
     "realtime_audio_sources",
     "realtime_audio_taps",
     "realtime_event_middlewares",
+    "realtime_speech_engines",
 ]
 
 
@@ -80,6 +82,18 @@ def realtime_audio_devices() -> Mapping[str, Callable[[], Sequence[AudioDevice]]
 def realtime_event_middlewares() -> Mapping[str, Callable[[str], EventMiddleware]]:
     """What looks at events: logs, records, redacts, measures, traces."""
     return middleware_factories()
+
+
+@hookimpl
+def realtime_speech_engines() -> Mapping[str, Callable[[str], SpeechEngine]]:
+    """English speech on this machine."""
+    return {"local": SpecFactory("local", options.NoOptions, _local_speech)}
+
+
+def _local_speech(_: options.NoOptions) -> SpeechEngine:
+    from realtime_audio_plugins.speech import LocalSpeechEngine
+
+    return LocalSpeechEngine()
 
 
 def _microphone(chosen: options.MicrophoneOptions) -> AudioSource:

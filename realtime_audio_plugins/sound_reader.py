@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
+from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ __all__ = ["SoundReader"]
 _logger = logging.getLogger(__name__)
 
 _BLOCKS_PER_SECOND = 50
+_BLOCKS_READ_AHEAD = 10
+"""Of what cannot fail to be decoded: a call of soundfile costs as much as 2,000 samples."""
 _MIN_RATE_HZ = 1_000
 _MAX_RATE_HZ = 768_000
 _MAX_CHANNELS = 64
@@ -51,8 +54,9 @@ class SoundReader:
             data = _look_at(path)
             self._file = resources.enter_context(_open_soundfile(path, data, resources))
             self._require_within_limits()
-            self._first_block: Pcm16 | None = self._decode_block()
-            if not len(self._first_block):
+            self._blocks: deque[Pcm16] = deque()
+            self._decode_blocks()
+            if not len(self._blocks[0]):
                 raise AudioError(f"{str(path)!r} has no audio: not one sample is in it")
             self._resources = resources.pop_all()
         if data is not None and data.is_cut_short and self.duration_s is not None:
@@ -77,8 +81,9 @@ class SoundReader:
 
     def read_block(self) -> Pcm16:
         """The next 20 ms, less at the end, nothing after it; int16, shape (n, channels)."""
-        block, self._first_block = self._first_block, None
-        return self._decode_block() if block is None else block
+        if not self._blocks:
+            self._decode_blocks()
+        return self._blocks.popleft()
 
     def close(self) -> None:
         """Close the file. Closing twice is fine."""
@@ -96,8 +101,14 @@ class SoundReader:
                 f"up to {_MAX_CHANNELS} can be read"
             )
 
-    def _decode_block(self) -> Pcm16:
+    def _decode_blocks(self) -> None:
+        """Get at least one block, which is empty at the end."""
         size = self.rate_hz // _BLOCKS_PER_SECOND
+        count = _BLOCKS_READ_AHEAD if self._file.subtype in _EXACT_AS_16_BIT else 1
+        block = self._decode_block(size * count)
+        self._blocks.extend(block[at : at + size] for at in range(0, max(1, len(block)), size))
+
+    def _decode_block(self, size: int) -> Pcm16:
         try:
             block = _decode(self._file, size)
         except soundfile.LibsndfileError as exc:

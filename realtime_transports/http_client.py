@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -193,11 +196,26 @@ def refusal(what: str, answer: HttpAnswer, api_key: SecretStr) -> ConnectError:
     if provider_message:
         message += f": {provider_message}"
     error = ConnectError(
-        ConnectStage.HTTP, message, status=answer.status, provider_message=provider_message
+        ConnectStage.HTTP,
+        message,
+        status=answer.status,
+        provider_message=provider_message,
+        retry_after_s=_retry_after_s(answer.headers),
     )
     if 300 <= answer.status < 400:
         error.add_note("redirects are not followed: they would take the key to another host")
     return error
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long the server asks to wait: in seconds, or until a date (RFC 9110, 10.2.3)."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def without_key(text: str, api_key: SecretStr) -> str:

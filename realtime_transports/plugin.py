@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from realtime_core.hookspecs import hookimpl
+from realtime_core.specs import SpecFactory
+from realtime_transports import responder_options
 
 __all__ = [
     "realtime_engines",
@@ -29,8 +31,13 @@ def realtime_engines() -> Mapping[str, Callable[[str], Any]]:
 
 @hookimpl
 def realtime_responders() -> Mapping[str, Callable[[str], Any]]:
-    """Responders that need nothing but this distribution."""
-    return {"parrot": _parrot}
+    """What speaks, what follows a script, the parrot and the tone."""
+    return {
+        "parrot": _parrot,
+        "script": SpecFactory("script", responder_options.ScriptOptions, _speech),
+        "speech": SpecFactory("speech", responder_options.SpeechOptions, _speech),
+        "tone": SpecFactory("tone", responder_options.ToneOptions, _tone),
+    }
 
 
 @hookimpl
@@ -73,6 +80,18 @@ def _parrot(argument: str) -> Any:
     from realtime_transports.local_server.responders import make_parrot
 
     return make_parrot(argument)
+
+
+def _speech(chosen: responder_options.SpeechOptions | responder_options.ScriptOptions) -> Any:
+    from realtime_transports.local_server.responders import make_speech_responder
+
+    return make_speech_responder(chosen.rules, chosen.engine)
+
+
+def _tone(chosen: responder_options.ToneOptions) -> Any:
+    from realtime_transports.local_server.responders import ToneResponder
+
+    return ToneResponder(chosen.hz, chosen.seconds)
 
 
 def _local_server(**options: Any) -> Any:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
+
+from tests.server_events import watch_server_events
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background so, and the commands under test would inherit it.
@@ -36,3 +39,11 @@ def no_keys_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def leaves_nothing(realtime_leaks: None) -> None:
     """Use our own plugin's check on each of our own tests."""
+
+
+@pytest.fixture(autouse=True)
+def server_events_are_the_apis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test makes a server of ours send, the API could have sent."""
+    problems = watch_server_events(monkeypatch)
+    yield
+    assert not problems, problems[0]

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from realtime_audio_plugins.middlewares.loop_lag import LagMeter, LoopLag
 from realtime_audio_plugins.middlewares.turn_clock import TurnClock, TurnTimes
 from realtime_core.errors import UserError
+from realtime_core.loop_lag import LagMeter, LoopLag
 from realtime_core.middleware import EventMiddleware
 from realtime_core.specs import SpecOptions
 

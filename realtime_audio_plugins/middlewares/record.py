@@ -278,6 +278,8 @@ class _Journal:
             fields["with"] = form.write(step.kwargs)
         if step.untaken:
             fields["untaken"] = list(step.untaken)
+        if step.now is not None:
+            fields["now"] = step.now
         self._file.write(kind, fields)
 
     def _with_numbers(self, step: EngineStep) -> Sequence[Any]:

@@ -22,7 +22,7 @@ __all__ = ["Progress", "make_progress"]
 SHOWN_CHARACTERS = 1000
 """More of a transcript fits into no line."""
 
-TITLES_OF_FILES = ("question", "answer", "conversation")
+TITLES_OF_FILES = ("question", "answer", "conversation", "report")
 
 
 class Progress(ABC):
@@ -206,6 +206,8 @@ def _report_lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "latency", latency
     if report["stereo"]:
         yield "conversation", f"{report['stereo']} (left: user, right: agent)"
+    if "report" in report:
+        yield "report", report["report"]
 
 
 def _seconds(duration_s: float | None) -> str:

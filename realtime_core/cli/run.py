@@ -4,37 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import AsyncExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from realtime_core.cli.exit_codes import ExitCode, InputError
 from realtime_core.cli.progress import Progress, make_progress
 from realtime_core.cli.streams import spec_for, uses_standard_stream
+from realtime_core.endpoints import Endpoint, endpoint_for
 from realtime_core.errors import AudioError, UserError
 from realtime_core.plugins import PluginManager
-from realtime_core.turn import Turn, TurnResult, TurnTaking
+from realtime_core.turn import SHORTEST_QUESTION_S, Turn, TurnResult, TurnTaking
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from realtime_core.audio import AudioRecorder, AudioSink, AudioSource
+    from realtime_core.cli.run_report import RunNotes
     from realtime_core.transport import RealtimeTransportLayer
 
-__all__ = ["Endpoint", "RunOptions", "endpoint_for", "run_file"]
+__all__ = ["RunOptions", "run_file"]
 
 log = logging.getLogger(__name__)
 
 LOCAL = "local"
-CALLS_PATH = "/realtime/calls"
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-PLACEHOLDER_KEY = "local"
-"""A server on this machine asks for some key and takes any."""
-
-SHORTEST_QUESTION_S = 0.1
-"""The least that the Realtime API takes as a turn (error ``input_audio_buffer_commit_empty``)."""
 
 
 @dataclass(frozen=True)
@@ -55,67 +50,7 @@ class RunOptions:
     allow: list[str] | None
     middlewares: tuple[str, ...] = ()
     """Specs; the first is the nearest to the program."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where to place the call."""
-
-    url: str | None
-    """None means the provider's own."""
-    key_variable: str
-    default_key: str | None
-    is_loopback: bool
-
-    @property
-    def name(self) -> str:
-        """What to call it."""
-        return self.url or "OpenAI"
-
-    def api_key(self) -> str:
-        """The key.
-
-        Raises:
-            UserError: It is not set.
-        """
-        key = os.environ.get(self.key_variable) or self.default_key
-        if not key:
-            raise UserError(f"{self.key_variable} is not set; it must hold the API key")
-        return key
-
-
-def endpoint_for(to: str) -> Endpoint:
-    """What ``--to`` means.
-
-    Args:
-        to: ``openai``, a base URL ending in ``/v1``, or a full endpoint.
-
-    Raises:
-        UserError: It is none of these.
-    """
-    if to == "openai":
-        return Endpoint(None, "OPENAI_API_KEY", None, is_loopback=False)
-    host = _checked_host(to)
-    base = to.rstrip("/")
-    url = base + CALLS_PATH if base.endswith("/v1") else to
-    is_loopback = host in LOOPBACK_HOSTS
-    return Endpoint(url, "REALTIME_API_KEY", PLACEHOLDER_KEY if is_loopback else None, is_loopback)
-
-
-def _checked_host(to: str) -> str:
-    try:
-        parts = urlsplit(to)
-        host, _ = parts.hostname, parts.port
-    except ValueError as exc:
-        raise UserError(f"--to {to}: {exc}") from exc
-    if parts.username is not None or parts.password is not None:
-        # Not repeated here, as it holds a secret.
-        raise UserError("--to: a URL with a user name or password is not taken; set the API key")
-    if parts.scheme not in ("http", "https") or not host:
-        raise UserError(f"--to {to}: give local, openai, or a URL that begins with http(s)://")
-    if parts.path in ("", "/"):
-        raise UserError(f"--to {to}: give the base URL, ending in /v1, or the full endpoint")
-    return host
+    report: Path | None = None
 
 
 async def run_file(options: RunOptions) -> ExitCode:
@@ -126,22 +61,35 @@ async def run_file(options: RunOptions) -> ExitCode:
     """
     _check_paths(options)
     plugins = PluginManager(allow=options.allow)
-    async with AsyncExitStack() as stack:
-        conversation = await _set_up(options, plugins, stack)
-        report = await conversation.hold()
-    # Printed last: until everything is closed, the answer is not under its name.
+    with _noting(options) as notes:
+        async with AsyncExitStack() as stack:
+            conversation = await _set_up(options, plugins, stack, notes)
+            report = await conversation.hold()
+        # From here on everything is closed: before, the files were not under their names.
+        if notes is not None:
+            await notes.write(options.question.name, report, conversation.outcome.result)
+            report["report"] = str(options.report)
     conversation.progress.print_report(report)
     return ExitCode.DONE
 
 
+def _noting(options: RunOptions) -> AbstractContextManager[RunNotes | None]:
+    if options.report is None:
+        return nullcontext()
+    from realtime_core.cli.run_report import noting
+
+    return noting(options.report, options.stereo)
+
+
 async def _set_up(
-    options: RunOptions, plugins: PluginManager, stack: AsyncExitStack
+    options: RunOptions, plugins: PluginManager, stack: AsyncExitStack, notes: RunNotes | None
 ) -> _Conversation:
     """Open everything that the conversation needs; what is wrong with the input shows here."""
     source = plugins.source(spec_for("source", options.question, plugins))
     sink = plugins.sink(spec_for("sink", options.out, plugins))
     _check_end(source, options.taking)
-    recorder = plugins.tap(f"stereo:{options.stereo}") if options.stereo else None
+    recording = notes.recording if notes is not None else options.stereo
+    recorder = plugins.tap(f"stereo:{recording}") if recording else None
     stack.enter_context(_telling_what_is_left(sink, recorder))
     try:
         await source.open()
@@ -157,7 +105,9 @@ async def _set_up(
         raise InputError(str(exc)) from exc
     endpoint = await _reach_endpoint(options, plugins, stack)
     progress = stack.enter_context(make_progress(as_json=options.as_json))
-    return _Conversation(options, plugins, endpoint, source, sink, recorder, progress, outcome)
+    return _Conversation(
+        options, plugins, endpoint, source, sink, recorder, progress, outcome, notes
+    )
 
 
 @contextmanager
@@ -187,6 +137,7 @@ async def _close_sink(sink: AudioSink, outcome: _Outcome) -> None:
 class _Outcome:
     is_complete: bool = False
     is_interrupted: bool = False
+    result: TurnResult = field(default_factory=TurnResult)
 
 
 @dataclass(frozen=True)
@@ -199,19 +150,26 @@ class _Conversation:
     recorder: AudioRecorder | None
     progress: Progress
     outcome: _Outcome
+    notes: RunNotes | None
 
     async def hold(self) -> dict[str, Any]:
         """Have the turn, and say what it brought."""
+        notes = self.notes
+        middlewares = [self.plugins.middleware(spec) for spec in self.options.middlewares]
+        if notes is not None:
+            middlewares.append(notes.middleware(self.plugins))
         transport = self.plugins.factory("transport", "webrtc")(
             source=self.source,
             sink=self.sink,
-            tap=self.progress.watch(self.recorder),
+            tap=self.progress.watch(notes.watch(self.recorder) if notes else self.recorder),
             model=self.options.model,
             base_url=self.endpoint.url,
             plugins=self.plugins,
-            middlewares=[self.plugins.middleware(spec) for spec in self.options.middlewares],
+            middlewares=middlewares,
         )
         self.progress.follow(transport, self.endpoint.name, self.source.duration_s)
+        if notes is not None:
+            notes.follow(transport)
         turn = Turn(transport, taking=self.options.taking)
         try:
             result = await turn.run(
@@ -226,6 +184,7 @@ class _Conversation:
             self.outcome.is_interrupted = True
             raise
         self.outcome.is_complete = True
+        self.outcome.result = result
         return self._report(transport, result)
 
     def _report(self, transport: RealtimeTransportLayer, result: TurnResult) -> dict[str, Any]:
@@ -275,7 +234,12 @@ def _session_config(options: RunOptions) -> dict[str, Any]:
 
 def _check_paths(options: RunOptions) -> None:
     """Refuse to write over what is read, or two things to one place."""
-    named = {"the question": options.question, "--out": options.out, "--stereo": options.stereo}
+    named = {
+        "the question": options.question,
+        "--out": options.out,
+        "--stereo": options.stereo,
+        "--report": options.report,
+    }
     seen: dict[Path, str] = {}
     for name, path in named.items():
         if path is None or uses_standard_stream(path):

@@ -6,7 +6,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from realtime_core.audio import AudioFrame, AudioSink
 from realtime_core.resample import RateConverter
@@ -55,6 +58,8 @@ class IncomingAudio:
         self._finished = 0
         """Frames taken so far, and how many of them were written or dropped."""
         self._resampler: RateConverter | None = None
+        self._clears = 0
+        self._silent_s = 0.0
         self._writer: asyncio.Task[None] | None = None
         self.received_s = 0.0
         """Seconds of audio that came."""
@@ -64,6 +69,9 @@ class IncomingAudio:
     def push(self, frame: AudioFrame) -> None:
         """Take a frame. Never blocks."""
         self.received_s += frame.duration_s
+        if self._silent_s > 0:
+            self._silent_s -= frame.duration_s
+            frame = replace(frame, samples=np.zeros_like(frame.samples))
         self._show(frame)
         if self._sink is None:
             return
@@ -80,11 +88,13 @@ class IncomingAudio:
         """Drop what has not been heard yet."""
         while self._frames:
             self._forget_oldest()
-        if self._sink is not None:
-            try:
-                self._sink.clear()
-            except Exception as exc:  # a sink is foreign code
-                self._give_up(exc)
+        self._resampler = None  # it may hold some
+        self._clears += 1
+        self._clear_sink()
+
+    def silence(self, for_s: float) -> None:
+        """Put silence in the place of what comes, for so long; 0 lets it through."""
+        self._silent_s = for_s
 
     async def drain(self) -> None:
         """Wait until everything that came before this call has been heard or stored."""
@@ -125,9 +135,20 @@ class IncomingAudio:
     async def _write(self, frame: AudioFrame) -> None:
         if self._sink is None:
             return
+        clears = self._clears
         try:
             with telling_of_stalls("sink", self._sink, self._on_error):
                 await self._sink.write(self._resample(frame, self._sink.rate_hz))
+        except Exception as exc:  # a sink is foreign code
+            self._give_up(exc)
+        if self._clears != clears:  # the sink took the frame after it was cleared
+            self._clear_sink()
+
+    def _clear_sink(self) -> None:
+        if self._sink is None:
+            return
+        try:
+            self._sink.clear()
         except Exception as exc:  # a sink is foreign code
             self._give_up(exc)
 

@@ -7,10 +7,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from realtime_core.errors import TransportError
-from realtime_transports.local_server.session import Session
+from realtime_transports.local_server.door import Door
+from realtime_transports.local_server.session import Session, SessionOptions
 from realtime_transports.openai import wire
-from realtime_transports.openai.server_outputs import random_id
-from realtime_transports.openai.server_protocol import Link, ServerProtocol
+from realtime_transports.openai.server_protocol import Link
 from realtime_transports.webrtc.answerer import ServerPeer, answer
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARS = 16 * 1024 * 1024
 
+FAREWELL_S = 0.5
+"""A data channel does not tell when what was sent has arrived."""
+
 
 class Call:
     """A caller, from the offer to the end; ends by itself when the caller is gone."""
@@ -38,6 +41,9 @@ class Call:
         config: SessionConfig,
         responder: Responder,
         ended: Callable[[Call], None],
+        door: Door | None = None,
+        *,
+        options: SessionOptions | None = None,
     ) -> None:
         """Prepare a session.
 
@@ -46,13 +52,17 @@ class Call:
             config: The session's configuration; the call keeps it.
             responder: Answers.
             ended: Told when the connection is closed; whoever is told closes the call.
+            door: What all events pass; None is one that only passes them on.
+            options: How the session behaves.
         """
         self.id = call_id
-        self._config = config
         self._ended = ended
         self._sidebands: set[Sideband] = set()
         self._peer: ServerPeer | None = None
-        self._session = Session(ServerProtocol(Link.WEBRTC, config), responder, self)
+        self._door = door or Door()
+        self._session = Session(Link.WEBRTC, config, responder, self._door, options)
+        self._door.attach(self._session, self)
+        self._farewell: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     async def answer(self, offer_sdp: str, *, loopback: bool) -> str:
@@ -69,12 +79,16 @@ class Call:
         if self._is_closed:
             await self._peer.close()
             raise TransportError("the server ends")
+        self._door.open()
         self._session.start()
         return answer_sdp
 
     async def close(self) -> None:
         """End the call. Closing twice is fine."""
         self._is_closed = True
+        if self._farewell is not None:
+            self._farewell.cancel()
+        self._door.close("the client left")
         await self._session.close()
         await asyncio.gather(*(sideband.close() for sideband in list(self._sidebands)))
         if self._peer is not None:
@@ -84,9 +98,7 @@ class Call:
 
     def attach(self, sideband: Sideband) -> None:
         """Send events to a sideband too; it is greeted with the session as it is."""
-        session = self._config.to_dict()
-        greeting = {"type": "session.created", "event_id": random_id("event"), "session": session}
-        sideband.send_event(greeting)
+        sideband.send_event(self._session.greeting())
         self._sidebands.add(sideband)
 
     def detach(self, sideband: Sideband) -> None:
@@ -106,6 +118,22 @@ class Call:
         if self._peer is None:
             raise TransportError("the call has not begun")
         self._peer.send(wire.dump(event))
+
+    def send_text(self, text: str) -> None:
+        """Send a message as it is over the data channel."""
+        if self._peer is not None:
+            self._peer.send(text)
+
+    def drop(self) -> None:
+        """End the connection, once there is one."""
+        if self._peer is not None:
+            self._peer.when_open(lambda: self.end_session("dropped"))
+
+    def end_session(self, _reason: str) -> None:
+        """End the call; what was sent before gets the time to arrive."""
+        if self._farewell is None:
+            loop = asyncio.get_running_loop()
+            self._farewell = loop.call_later(FAREWELL_S, self._ended, self)
 
     def play(self, samples: Pcm16) -> None:
         """Queue audio on the track."""
@@ -127,13 +155,13 @@ class Call:
     def message_received(self, message: str | bytes) -> None:
         """Take a client event."""
         if len(message) > MAX_MESSAGE_CHARS:
-            self._session.receive_invalid("The message is too large.")
+            self._door.receive_invalid("The message is too large.")
         else:
-            self._session.receive_message(message)
+            self._door.receive_message(message)
 
     def bad_message_received(self, error: Exception) -> None:
         """Take what is no text."""
-        self._session.receive_invalid(f"The message could not be read: {error}")
+        self._door.receive_invalid(f"The message could not be read: {error}")
 
     def audio_received(self, samples: Pcm16) -> None:
         """Take the user's audio."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 __all__ = ["ApiError", "error_response"]
@@ -11,7 +13,14 @@ class ApiError(Exception):
     """A request that is refused."""
 
     def __init__(
-        self, status: int, message: str, *, code: str | None, param: str | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None,
+        param: str | None = None,
+        kind: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Say why.
 
@@ -20,23 +29,26 @@ class ApiError(Exception):
             message: What is wrong, for people.
             code: What is wrong, for programs.
             param: Which part of the request.
+            kind: The error's type; None is the usual one for the status.
+            headers: Of the answer, besides the usual.
         """
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code
         self.param = param
+        self.kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
+        self.headers = dict(headers or {})
 
 
 def error_response(error: ApiError) -> web.Response:
     """The answer to a request that is refused."""
-    kind = "server_error" if error.status >= 500 else "invalid_request_error"
     body = {
         "error": {
             "message": error.message,
-            "type": kind,
+            "type": error.kind,
             "param": error.param,
             "code": error.code,
         }
     }
-    return web.json_response(body, status=error.status)
+    return web.json_response(body, status=error.status, headers=error.headers)

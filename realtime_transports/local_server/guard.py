@@ -7,24 +7,34 @@ Origin header, the second by Host.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Collection
+import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from realtime_core.hosts import is_address, is_loopback_host
 from realtime_transports.local_server.errors import ApiError, error_response
+from realtime_transports.local_server.faults import HTTP_ERRORS, HttpFault
 
-__all__ = ["AccessRules", "is_loopback_host", "make_guard"]
+if TYPE_CHECKING:
+    from realtime_transports.local_server.connections import Connections
+
+__all__ = ["AccessRules", "make_guard"]
 
 WILDCARD_HOSTS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 
 ALLOWED_HEADERS = (
-    "authorization, content-type, x-openai-agents-sdk, openai-beta, openai-safety-identifier"
+    "authorization, api-key, content-type, x-openai-agents-sdk, openai-beta, "
+    "openai-safety-identifier"
 )
 PREFLIGHT_MAX_AGE_S = "600"
+
+REQUEST_DEADLINE_S = 30.0
+"""From a request's headers to its answer; a body may not come byte by byte for ever."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class AccessRules:
         if is_loopback_host(name) or name in (self.host, *self.hosts):
             return True
         # Rebinding needs a name; who listens on all addresses is reached by any of them.
-        return self.host in WILDCARD_HOSTS and _is_address(name)
+        return self.host in WILDCARD_HOSTS and is_address(name)
 
     def allows_origin(self, header: str) -> bool:
         """Whether pages of this origin may use the server."""
@@ -56,36 +66,69 @@ class AccessRules:
         return name is not None and (is_loopback_host(name) or name == self.host)
 
 
-def is_loopback_host(name: str) -> bool:
-    """Whether a host name or address always means this machine (RFC 6761 section 6.3)."""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    return _is_address(name) and ipaddress.ip_address(name).is_loopback
-
-
 def make_guard(
     rules: AccessRules,
+    connections: Connections,
+    refused: Callable[[web.Request, ApiError], None],
+    http_fault: HttpFault | None = None,
 ) -> Middleware:
-    """A middleware that refuses strangers, answers preflights and shapes errors."""
+    """A middleware that refuses strangers, answers preflights and shapes errors.
+
+    Args:
+        rules: Who may use the server.
+        connections: Told that a request has begun.
+        refused: Told of each request that is answered by an error.
+        http_fault: Which requests fail without a reason of their own.
+    """
+    faults = _HttpFaults(http_fault)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        connections.request_began(request.transport)
         origin = request.headers.get(hdrs.ORIGIN)
         try:
-            _check(request, rules)
-            if request.method == hdrs.METH_OPTIONS:
-                response: web.StreamResponse = web.Response(status=204)
-            else:
-                response = await handler(request)
+            response = await _answer(request, handler)
         except ApiError as exc:
+            refused(request, exc)
             response = error_response(exc)
-        except web.HTTPException as exc:
-            response = error_response(ApiError(exc.status, exc.reason, code=None))
         if origin is not None and rules.allows_origin(origin) and not response.prepared:
             _allow_origin(response, origin)
         return response
 
+    async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        _check(request, rules)
+        if request.method == hdrs.METH_OPTIONS:
+            return web.Response(status=204)
+        faults.raise_if_due()
+        # A WebSocket's handler lasts as long as its session; its request has no body to wait for.
+        deadline_s = None if request.method == hdrs.METH_GET else REQUEST_DEADLINE_S
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await handler(request)
+        except web.HTTPException as exc:
+            raise ApiError(exc.status, exc.reason, code=None) from exc
+        except TimeoutError as exc:
+            raise ApiError(408, "The request took too long.", code="request_timeout") from exc
+
     return guard
+
+
+class _HttpFaults:
+    """Makes requests fail, the first so many or all."""
+
+    def __init__(self, fault: HttpFault | None) -> None:
+        self._fault = fault
+        self._done = 0
+
+    def raise_if_due(self) -> None:
+        fault = self._fault
+        if fault is None or (fault.times is not None and self._done >= fault.times):
+            return
+        self._done += 1
+        kind, code, message = HTTP_ERRORS.get(
+            fault.status, HTTP_ERRORS[500] if fault.status >= 500 else HTTP_ERRORS[400]
+        )
+        raise ApiError(fault.status, message, code=code, kind=kind)
 
 
 def _check(request: web.Request, rules: AccessRules) -> None:
@@ -114,11 +157,3 @@ def _host_name(url: str) -> str | None:
         return urlsplit(url).hostname
     except ValueError:
         return None
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from realtime_core.errors import TransportError
-from realtime_transports.local_server.session import Session
+from realtime_transports.local_server.door import Door
+from realtime_transports.local_server.session import Session, SessionOptions
 from realtime_transports.openai import wire
-from realtime_transports.openai.server_protocol import Link, ServerProtocol
+from realtime_transports.openai.server_protocol import Link
+from realtime_transports.openai.server_session import AUDIO_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerSocket", "Sideband", "WebSocketSession"]
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+"""Beyond that the socket is closed with 1009; the door refuses half of it by an error event."""
+
+MAX_REASON_BYTES = 120
+"""RFC 6455, section 5.5: the payload of a close frame has at most 125 bytes."""
+
 MAX_UNSENT_EVENTS = 10_000
 """A client so far behind does not read any more."""
 
@@ -61,6 +68,9 @@ class ServerSocket:
         self._unsent: deque[str] = deque()
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+        self._last_word: tuple[WSCloseCode, bytes] | None = None
+        self._is_aborted = False
 
     async def run(self, request: web.Request, subprotocols: Sequence[str]) -> web.StreamResponse:
         """Hold the socket until the client or `close` ends it."""
@@ -71,7 +81,7 @@ class ServerSocket:
             timeout=CLOSE_DEADLINE_S,
         )
         await socket.prepare(request)
-        self._socket = socket
+        self._socket, self._transport = socket, request.transport
         self._listener.opened()
         writer = asyncio.create_task(self._write(socket))
         try:
@@ -86,11 +96,25 @@ class ServerSocket:
         if self._socket is not None:
             await self._socket.close(code=code, message=reason)
 
+    def finish(self, code: WSCloseCode, reason: bytes) -> None:
+        """End it as soon as all that was sent has left."""
+        self._last_word = (code, reason)
+        self._filled.set()
+
+    def abort(self) -> None:
+        """End it as soon as all that was sent has left, without a close frame."""
+        self._is_aborted = True
+        self._filled.set()
+
     def send_event(self, event: JsonObject) -> None:
         """Queue an event for sending."""
+        self.send_text(wire.dump(event))
+
+    def send_text(self, text: str) -> None:
+        """Queue a message for sending."""
         if len(self._unsent) >= MAX_UNSENT_EVENTS:
             raise TransportError("the client does not read")
-        self._unsent.append(wire.dump(event))
+        self._unsent.append(text)
         self._filled.set()
 
     async def wait_room(self) -> None:
@@ -114,22 +138,40 @@ class ServerSocket:
                 await socket.send_str(self._unsent[0])
                 self._unsent.popleft()
                 self._room.set()
+            if self._is_aborted and self._transport is not None:
+                self._transport.abort()
+                return
+            if self._last_word is not None:
+                code, reason = self._last_word
+                await socket.close(code=code, message=reason)
+                return
             await self._filled.wait()
 
 
 class WebSocketSession:
     """A session whose one client talks over a WebSocket."""
 
-    AUDIO_FORMATS = ("audio/pcm",)
+    AUDIO_FORMATS = AUDIO_FORMATS
 
-    def __init__(self, config: SessionConfig, responder: Responder) -> None:
+    def __init__(
+        self,
+        config: SessionConfig,
+        responder: Responder,
+        door: Door | None = None,
+        *,
+        options: SessionOptions | None = None,
+    ) -> None:
         """Prepare a session.
 
         Args:
             config: The session's configuration; the session keeps it.
             responder: Answers.
+            door: What all events pass; None is one that only passes them on.
+            options: How the session behaves.
         """
-        self._session = Session(ServerProtocol(Link.WEBSOCKET, config), responder, self)
+        self._door = door or Door()
+        self._session = Session(Link.WEBSOCKET, config, responder, self._door, options)
+        self._door.attach(self._session, self)
         self._socket = ServerSocket(self)
 
     async def run(self, request: web.Request, subprotocols: Sequence[str]) -> web.StreamResponse:
@@ -137,17 +179,32 @@ class WebSocketSession:
         try:
             return await self._socket.run(request, subprotocols)
         finally:
+            self._door.close("the client left")
             await self._session.close()
 
-    async def close(self) -> None:
+    async def close(self, reason: str = "the server ended") -> None:
         """End the session."""
-        await self._socket.close(WSCloseCode.GOING_AWAY, b"the server ends")
+        self._door.close(reason)
+        await self._socket.close(WSCloseCode.GOING_AWAY, reason.encode()[:MAX_REASON_BYTES])
 
     # The session's link
 
     def send_event(self, event: JsonObject) -> None:
         """Queue an event for sending."""
         self._socket.send_event(event)
+
+    def send_text(self, text: str) -> None:
+        """Queue a message for sending."""
+        self._socket.send_text(text)
+
+    def drop(self) -> None:
+        """End the connection without a word."""
+        self._socket.abort()
+
+    def end_session(self, reason: str) -> None:
+        """Close after everything that was sent has left."""
+        self._door.close(reason)
+        self._socket.finish(WSCloseCode.GOING_AWAY, reason.encode()[:MAX_REASON_BYTES])
 
     def play(self, _samples: Pcm16) -> None:
         """Never asked for: audio is in events."""
@@ -165,15 +222,16 @@ class WebSocketSession:
 
     def opened(self) -> None:
         """Greet the client."""
+        self._door.open()
         self._session.start()
 
     def message_received(self, message: str) -> None:
         """Take a client event."""
-        self._session.receive_message(message)
+        self._door.receive_message(message)
 
     def bad_message_received(self, problem: str) -> None:
         """Take what is no text."""
-        self._session.receive_invalid(problem)
+        self._door.receive_invalid(problem)
 
 
 class Sideband:

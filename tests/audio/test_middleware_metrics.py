@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from realtime_audio_plugins.middlewares import MetricsMiddleware, TurnMetrics
-from realtime_audio_plugins.middlewares.loop_lag import LagMeter
 from realtime_core.audio import frame_from_mono
 from realtime_core.errors import UserError
+from realtime_core.loop_lag import LagMeter
 from realtime_core.plugins import PluginManager
 from tests.conformance.virtual_loop import VirtualLoop, run_virtually
 from tests.transports.bare import BareTransport

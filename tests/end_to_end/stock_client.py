@@ -74,7 +74,7 @@ class StockCaller:
     def __init__(self) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._end_connecting = follow_connecting(self.pc)
-        self.track = SpeakingTrack()
+        self.track = self.make_track()
         self.events: list[dict[str, Any]] = []
         self.location = ""
         self._heard: list[np.ndarray] = []
@@ -84,6 +84,10 @@ class StockCaller:
         self.channel.on("message", self._take)
         self.pc.addTrack(self.track)
         self.pc.on("track", self._listen)
+
+    def make_track(self) -> SpeakingTrack:
+        """What the caller speaks into."""
+        return SpeakingTrack()
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from realtime_transports.local_server import (
 )
 from realtime_transports.local_server.keys import EphemeralKeys
 from realtime_transports.local_server.responders import hum, make_parrot, with_faded_ends
+from realtime_transports.openai import audio_codec
 from tests.end_to_end.stock_client import StockCaller
 
 ROOT = Path(__file__).parents[2]
@@ -180,9 +182,10 @@ async def test_an_event_too_large_for_the_channel_is_an_error(
             caller.send("input_audio_buffer.append", audio=audio[start : start + 100_000])
         caller.send("input_audio_buffer.commit")
         committed = await caller.wait("input_audio_buffer.committed")
-        caller.send("conversation.item.retrieve", item_id=committed["item_id"])
+        caller.send("conversation.item.retrieve", item_id=committed["item_id"], event_id="mine")
         error = await caller.wait("error")
         assert error["error"]["code"] == "event_not_sent"
+        assert error["error"]["event_id"] == "mine"
 
 
 async def test_the_server_ends_calls_and_sockets_when_it_closes(
@@ -581,12 +584,69 @@ async def test_a_socket_without_a_key_is_refused(
     assert raised.value.status == 401
 
 
-async def test_a_format_the_server_does_not_speak_is_refused(socket: StockSocket) -> None:
-    audio = {"input": {"format": {"type": "audio/pcmu"}}}
-    await socket.send("session.update", session={"audio": audio}, event_id="mine")
+async def test_g711_over_websocket_comes_back_as_it_was_said(socket: StockSocket) -> None:
+    law = {"format": {"type": "audio/pcmu"}}
+    audio = {"input": {**law, "turn_detection": None}, "output": law}
+    await socket.send("session.update", session={"type": "realtime", "audio": audio})
+    await socket.wait("session.updated")
+    said = soxr.resample(recording("say_your_name"), 48_000, 8_000)
+    data = audio_codec.encode(said, "g711_ulaw")
+    await socket.send("input_audio_buffer.append", audio=base64.b64encode(data).decode())
+    await socket.send("input_audio_buffer.commit")
+    await socket.send("response.create")
+    await socket.wait("response.done")
+    deltas = [e["delta"] for e in socket.events if e["type"] == "response.output_audio.delta"]
+    heard = audio_codec.decode(b"".join(map(base64.b64decode, deltas)), "g711_ulaw")
+    assert len(heard) == pytest.approx(len(said), abs=16)
+    shifts = range(-4, 5)  # the resamplers' delays are no whole samples
+    alike = [np.corrcoef(heard[800 + n : 9_000 + n], said[800:9_000])[0, 1] for n in shifts]
+    assert max(alike) > 0.97
+
+
+async def test_a_message_too_large_is_an_error_and_the_session_goes_on(
+    socket: StockSocket,
+) -> None:
+    await socket.socket.send_str('"' + "x" * (16 * 1024 * 1024) + '"')
     error = await socket.wait("error")
-    assert error["error"]["code"] == "unsupported_audio_format"
-    assert error["error"]["event_id"] == "mine"
+    assert error["error"]["code"] == "message_too_large"
+    await socket.send("session.update", session={"type": "realtime", "instructions": "go on"})
+    await socket.wait("session.updated")
+
+
+async def test_a_session_that_is_too_old_is_told_so_and_closed(
+    http: aiohttp.ClientSession,
+) -> None:
+    async with (
+        LocalRealtimeServer(responder=ParrotResponder(), max_session_s=0.2) as server,
+        http.ws_connect(f"{server.url}/realtime", headers=BEARER) as opened,
+    ):
+        socket = StockSocket(opened)
+        created = await socket.wait("session.created")
+        assert abs(created["session"]["expires_at"] - time.time()) < DEADLINE_S
+        error = await socket.wait("error")
+        async with asyncio.timeout(DEADLINE_S):
+            closing = await opened.receive()
+    assert error["error"]["code"] == "session_expired"
+    assert opened.close_code == aiohttp.WSCloseCode.GOING_AWAY
+    assert "maximum duration" in str(closing.extra)
+
+
+async def test_a_call_that_is_too_old_is_told_so_and_closed() -> None:
+    async with (
+        LocalRealtimeServer(responder=ParrotResponder(), max_session_s=2.0) as server,
+        StockCaller() as caller,
+    ):
+        await caller.call(server.url, MANUAL)
+        error = await caller.wait("error")
+        assert error["error"]["code"] == "session_expired"
+        closed = asyncio.Event()
+        caller.pc.on(
+            "connectionstatechange",
+            lambda: closed.set() if caller.pc.connectionState == "closed" else None,
+        )
+        if caller.pc.connectionState != "closed":
+            async with asyncio.timeout(DEADLINE_S):
+                await closed.wait()
 
 
 async def test_a_binary_message_is_an_error(socket: StockSocket) -> None:

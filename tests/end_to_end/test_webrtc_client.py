@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from realtime_audio_plugins.null import NullSink
 from realtime_audio_plugins.tone import ToneSource
+from realtime_core.audio import AudioFrame
 from realtime_core.errors import (
     ConnectError,
     ConnectStage,
@@ -177,6 +178,90 @@ async def test_audio_outside_of_responses_is_no_event() -> None:
     assert told == []
 
 
+# Interruption
+
+
+class Ear(NullSink):
+    """Keeps what it is given, and drops it when it is cleared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rate_hz = 24_000
+        self.heard: list[np.ndarray] = []
+        self.clears = 0
+        self._came = asyncio.Event()
+
+    async def write(self, frame: AudioFrame) -> None:
+        await super().write(frame)
+        self.heard.append(frame.to_mono())
+        self._came.set()
+
+    def clear(self) -> None:
+        self.clears += 1
+
+    async def wait(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                self._came.clear()
+                await self._came.wait()
+
+    async def wait_loud(self) -> None:
+        self.heard.clear()
+        await self.wait(lambda: bool(self.heard) and level(self.heard[-1]) > LOUD)
+
+    async def hear(self, duration_s: float) -> np.ndarray:
+        """What comes from now on."""
+        self.heard.clear()
+        await self.wait(lambda: sum(map(len, self.heard)) >= 24_000 * duration_s)
+        return np.concatenate(self.heard)
+
+
+class Slow(Peer):
+    """Stops 300 ms after it was asked to, as a server far away does."""
+
+    def reply(self, event: dict[str, Any]) -> None:
+        super().reply(event)
+        if event["type"] == "output_audio_buffer.clear":
+            asyncio.get_running_loop().call_later(0.3, self.stop)
+
+    def stop(self) -> None:
+        assert self.call is not None
+        self.call.clear()
+        self.send("output_audio_buffer.cleared", response_id="resp_1")
+
+
+async def test_nothing_of_an_interrupted_answer_is_heard_however_late_it_comes() -> None:
+    peer, ear = Slow(), Ear()
+    async with call(peer, sink=ear) as transport:
+        told: list[str] = []
+        transport.on("audio_interrupted", lambda: told.append("audio_interrupted"))
+        peer.send("output_audio_buffer.started", response_id="resp_1")
+        speak(peer, 5.0)
+        await ear.wait_loud()
+        transport.interrupt()
+        assert ear.clears == 1
+        assert level(await ear.hear(1.5)) < 100
+        assert told == ["audio_interrupted"]
+        peer.send("output_audio_buffer.started", response_id="resp_2")
+        speak(peer, 1.0)
+        await ear.wait_loud()
+
+
+async def test_what_the_server_cuts_off_is_cut_off_here_too() -> None:
+    peer, ear = Slow(), Ear()
+    async with call(peer, sink=ear) as transport:
+        stopped = asyncio.Event()
+        transport.on("audio_interrupted", stopped.set)
+        peer.send("output_audio_buffer.started", response_id="resp_1")
+        speak(peer, 5.0)
+        await ear.wait_loud()
+        peer.stop()
+        async with asyncio.timeout(DEADLINE_S):
+            await stopped.wait()
+        assert ear.clears == 1
+        assert level(await ear.hear(0.5)) < 100
+
+
 # Closing
 
 
@@ -318,6 +403,18 @@ async def test_one_transport_connects_again_and_again(tmp_path: Path) -> None:
             transport.close()  # and connect at once, while the file is still being closed
     assert len(peer.requests) == 3
     assert os.listdir(tmp_path) == ["answer.wav"]  # noqa: PTH208 - pathlib's would block the same
+
+
+async def test_connecting_while_connecting_waits_for_the_first() -> None:
+    peer = Peer()
+    async with serving_peer(peer) as url, make_transport() as transport:
+        await asyncio.gather(
+            transport.connect(url=url, model="first"),
+            transport.connect(url=f"{url}/nowhere", model="second"),
+        )
+        assert transport.status == "connected"
+        assert transport.current_model == "first"
+    assert len(peer.requests) == 1
 
 
 # Sources and sinks
