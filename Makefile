@@ -5,18 +5,24 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 STAMP := $(VENV)/.installed-dev
+# Many tests wait for audio in real time. A module's tests stay together: they share what is dear.
+PARALLEL ?= -n auto --dist loadscope -p no:benchmark
 
-.PHONY: demo test test-all lint types wheel-check check clean
+.PHONY: demo test test-all bench lint types wheel-check check clean
 
 demo: $(INSTALLED)
 	@mkdir -p demo-output
 	$(BIN)/realtime run examples/question.wav --out demo-output/answer.wav --stereo demo-output/conversation.wav
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+# Figures that the documentation names, measured here and now.
+bench: $(STAMP)
+	$(BIN)/python -m pytest benchmarks -s --benchmark-only
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
