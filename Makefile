@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-dev
 # Many tests wait for audio in real time. A module's tests stay together: they share what is dear.
 PARALLEL ?= -n auto --dist loadscope -p no:benchmark
 
-.PHONY: demo test test-all bench lint types wheel-check check clean
+.PHONY: demo test test-all bench bench-speech lint types wheel-check check clean
 
 demo: $(INSTALLED)
 	@mkdir -p demo-output
@@ -23,6 +23,10 @@ test-all: $(STAMP)
 # Figures that the documentation names, measured here and now.
 bench: $(STAMP)
 	$(BIN)/python -m pytest benchmarks -s --benchmark-only
+
+# Ten minutes of spoken turns: words understood, delays, the event loop. Nothing else should run.
+bench-speech: $(STAMP)
+	$(BIN)/python -m benchmarks.spoken_turns --minutes 10
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -43,10 +47,12 @@ clean:
 # Installed anew when the project's metadata changes; its code is used in place.
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
-	@echo "installing into $(VENV); this takes about half a minute"
+	@echo "installing into $(VENV), with models for speech (270 MB); this takes about a minute"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable ".[local]" || { \
+		echo "no speech on this machine (docs/how-to/local-server.md says where): it will hum"; \
+		$(BIN)/python -m pip install --quiet --editable .; }
 	@touch $(INSTALLED)
 
 $(STAMP): $(INSTALLED)

@@ -4,7 +4,7 @@ Run it with ``python benchmarks/import_cost.py [RUNS]``. Interpreters are starte
 least processor time of each kind counts: whatever else the machine does only adds to it. Exit code
 1 says that the import costs more than it may.
 """
-# ruff: noqa: INP001, T201 - a script, which prints
+# ruff: noqa: T201 - a script, which prints
 
 from __future__ import annotations
 

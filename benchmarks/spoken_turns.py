@@ -4,6 +4,7 @@
 process of its own, in which each callback of the event loop is measured by the CPU time of its
 thread; the recordings are those of ``tests.speech_corpus``, which are fetched once.
 """
+# ruff: noqa: SLF001, T201 - a script, which prints, and looks into asyncio
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,13 @@ def test_ten_thousand_jobs_in_one_process(benchmark: Any, tmp_path: Path) -> Non
         running = run_batch([manifest], tmp_path / "out", options, on_progress=note)
         return asyncio.run(running).duration_s
 
+    began_s = time.process_time()
     duration_s = benchmark.pedantic(run, rounds=1)
+    busy_s = time.process_time() - began_s
     growth_mb = max(resident) - resident[0]
     benchmark.extra_info["jobs a second"] = round(JOBS / duration_s, 1)
+    # What the same process would do on a machine that nobody else works on.
+    benchmark.extra_info["jobs a second of processor time"] = round(JOBS / busy_s, 1)
     benchmark.extra_info["growth in MB"] = round(growth_mb, 1)
     rows = list(read_rows(tmp_path / "out"))
     assert len({row.id for row in rows}) == len(rows) == JOBS

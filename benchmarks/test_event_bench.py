@@ -5,8 +5,11 @@ listeners. The table gives microseconds an event, by kind and in the mean, besid
 alone takes for the same texts in the same run. The mean is processor time over the whole stream; a
 kind's is the median of its events. Both are those of the fastest round: others that work on the
 machine only ever make it slower.
+
+What is too slow is told apart from a slow machine by what `json.loads` takes: the limits are for a
+machine on which it takes `JSON_US`, and grow in proportion where it takes longer.
 """
-# ruff: noqa: INP001, D102, D103, S101, S311 - a test, in a folder of scripts
+# ruff: noqa: D102 - a test, in a folder of scripts
 
 from __future__ import annotations
 
@@ -39,12 +42,12 @@ DELTAS = 40
 BYTES_OF_20_MS = 960
 
 MEAN_LIMIT_US = 17.0
-OFTEN = (
-    "response.output_audio_transcript.delta",
-    "response.output_audio.delta",
-    "response.output_audio.done",
-)
-OFTEN_LIMIT_US = 30.0
+KIND_LIMIT_US = 30.0
+JSON_US = 2.0
+"""What `json.loads` takes in the mean on an idle core of the machine that the limits are for."""
+SHARED = 1.2
+"""How much more others that work on the machine may make ours than `json.loads`: ours, which is
+larger, suffers more where they share its caches."""
 LISTENED_TO = (
     "*",
     "response.output_audio.delta",
@@ -238,5 +241,6 @@ def test_one_event_from_its_text_to_the_last_listener(
     title = f"{protocol_class.__name__} after {items_before} items"
     with capsys.disabled():
         print(f"\n{table(title, best, alone)}")  # noqa: T201  the table is what this is for
-    assert best["mean"] <= MEAN_LIMIT_US
-    assert max(best[kind] for kind in OFTEN) <= OFTEN_LIMIT_US
+    slowness = max(1.0, alone["mean"] / JSON_US) * SHARED
+    limits = dict.fromkeys(best, KIND_LIMIT_US * slowness) | {"mean": MEAN_LIMIT_US * slowness}
+    assert not {kind: spent for kind, spent in best.items() if spent > limits[kind]}

@@ -89,10 +89,12 @@ class Emitter:
             Whether anybody listens to this event.
         """
         is_heard = bool(self._listeners.get(event) or self._followers)
-        if self._is_telling:  # somebody may listen when its turn comes
+        if self._is_telling:
             self._queue.append(Emit(event, args))
-        elif is_heard or event == "error":
+        elif is_heard:
             self._tell_all(event, args)
+        else:  # as most are: nobody makes more happen while it is told
+            self._dispatch(event, *args)
         return is_heard
 
     def has_listeners(self, event: str) -> bool:
@@ -178,13 +180,14 @@ class Emitter:
         """Tell an event, and then what its listeners made happen."""
         self._is_telling = True
         try:
-            self._dispatch(event, args)
+            self._dispatch(event, *args)
             while self._queue:
-                self._dispatch(*self._queue.popleft())
+                event, args = self._queue.popleft()
+                self._dispatch(event, *args)
         finally:
             self._is_telling = False
 
-    def _dispatch(self, event: str, args: tuple[Any, ...]) -> None:
+    def _dispatch(self, event: str, *args: Any) -> None:
         """Run the listeners of one event; each event passes here once."""
         if self._followers:
             emit = Emit(event, args)

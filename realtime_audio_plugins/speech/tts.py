@@ -22,8 +22,14 @@ __all__ = ["HIBARI", "HibariVoice", "split_text"]
 MAX_CHARS = 240
 """A longer sentence is spoken in parts."""
 
+AT_ONCE_CHARS = 30
+"""A longer first sentence begins with its first clause alone, which is then heard sooner."""
+
 FIRST_CHARS = 100
-"""So long is the first part at most, where it has a clause to end with: it is then heard sooner."""
+"""A clause that ends later than this is no help."""
+
+LEAST_CHARS = 6
+"""A shorter clause would be over before the rest is ready."""
 
 MAX_PHONEMES = 400
 """What the model takes at a time."""
@@ -150,11 +156,11 @@ def split_text(text: str) -> Iterator[str]:
 
 def _first_clause(text: str) -> tuple[str, str]:
     """What to begin a long first sentence with, and the rest."""
-    window = text[: FIRST_CHARS + 1]
-    if SENTENCE_END.search(window) or len(text) <= FIRST_CHARS:
+    sentence = SENTENCE_END.split(text, maxsplit=1)[0]
+    if len(sentence) <= AT_ONCE_CHARS:
         return "", text
-    ends = [match.end() for match in CLAUSE_END.finditer(window)]
-    return (text[: ends[-1]].strip(), text[ends[-1] :]) if ends else ("", text)
+    found = CLAUSE_END.search(sentence[: FIRST_CHARS + 1], LEAST_CHARS)
+    return (text[: found.end()].strip(), text[found.end() :]) if found else ("", text)
 
 
 def _cut(text: str, longest: int) -> Iterator[str]:

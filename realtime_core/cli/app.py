@@ -119,7 +119,7 @@ def run(
     ] = None,
     responder: Annotated[
         str, typer.Option(metavar="NAME", help="Who answers on the local server.")
-    ] = "parrot",
+    ] = "speech",
     deadline: Annotated[
         float,
         typer.Option(
@@ -305,10 +305,10 @@ def batch(
 
 @app.command()
 def report(
-    folder: Annotated[
+    dir: Annotated[  # noqa: A002 - typer makes the argument's name of it
         Path, typer.Argument(metavar="DIR", help="The results that realtime batch has written.")
     ],
-    other: Annotated[
+    dir2: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
         typer.Argument(metavar="DIR2", help="Those of another run, to tell what changed."),
     ] = None,
@@ -334,7 +334,7 @@ def report(
     """Make one HTML page of a run's results, or of what changed between two runs."""
     from realtime_core.cli.report import ReportOptions, make_report
 
-    folders = (folder,) if other is None else (folder, other)
+    folders = (dir,) if dir2 is None else (dir, dir2)
     options = ReportOptions(folders=folders, out=out, embed=embed, as_json=as_json)
     exit_with(make_report(options), as_json=as_json)
 
@@ -347,7 +347,7 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes any free one.")
     ] = 8080,
-    responder: Annotated[str, typer.Option(metavar="NAME", help="Who answers.")] = "parrot",
+    responder: Annotated[str, typer.Option(metavar="NAME", help="Who answers.")] = "speech",
     api_key: Annotated[
         Optional[str],  # noqa: UP045 - typer reads the annotation at run time
         typer.Option(

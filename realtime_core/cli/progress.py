@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "make_progress"]
 
+UNDERSTOOD = "conversation.item.input_audio_transcription.completed"
 SHOWN_CHARACTERS = 1000
 """More of a transcript fits into no line."""
 
@@ -31,6 +32,12 @@ class Progress(ABC):
     def __init__(self) -> None:
         """Nothing has happened."""
         self._meter = _Meter()
+        self._understood: list[str] = []
+
+    @property
+    def understood(self) -> str:
+        """What the server took the user's words for; empty where it did not say."""
+        return " ".join(self._understood)
 
     def watch(self, tap: AudioTap | None) -> AudioTap:
         """A tap that measures what passes, and passes it on."""
@@ -52,6 +59,7 @@ class Progress(ABC):
         self._say(f"connecting to {endpoint}")
         transport.on("connected", self._on_connected)
         transport.on("response.created", lambda _: self._say("the answer begins"))
+        transport.on(UNDERSTOOD, self._on_understood)
         transport.on("audio_transcript_delta", lambda event: self._on_text(event.delta))
         transport.on("output_text_delta", lambda event: self._on_text(event.delta))
 
@@ -62,6 +70,11 @@ class Progress(ABC):
     def _on_connected(self) -> None:
         self._meter.is_connected = True
         self._say("connected; the question begins")
+
+    def _on_understood(self, event: Mapping[str, Any]) -> None:
+        words = event.get("transcript")
+        if isinstance(words, str) and words:
+            self._understood.append(words)
 
     def _on_text(self, delta: str) -> None:
         self._meter.transcript = (self._meter.transcript + delta)[-SHOWN_CHARACTERS:]
@@ -199,8 +212,10 @@ def _report_lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     question, answer = report["question"], report["answer"]
     yield "question", f"{_seconds(question['duration_s'])} sent from {question['path']}"
     yield "answer", f"{_seconds(answer['duration_s'])} received in {answer['path']}"
+    if question["transcript"]:
+        yield "understood", question["transcript"]
     if answer["transcript"]:
-        yield "transcript", answer["transcript"]
+        yield "answered", answer["transcript"]
     if report["latency_s"] is not None:
         latency = f"{report['latency_s'] * 1000:.0f} ms from the question's end to the answer"
         yield "latency", latency

@@ -197,6 +197,7 @@ class _Conversation:
             "question": {
                 "path": str(self.options.question),
                 "duration_s": _rounded(self.source.duration_s),
+                "transcript": self.progress.understood,
             },
             "answer": {
                 "path": str(self.options.out),

@@ -15,7 +15,8 @@ import pytest
 from realtime_core.audio import frame_from_mono
 from realtime_core.errors import ConnectionLostError, PluginError
 from realtime_core.events import Emit, ErrorEvent
-from realtime_core.middleware import EngineStep, EventMiddleware, MiddlewareChain
+from realtime_core.middleware import EngineStep, EventMiddleware
+from realtime_core.middleware_chain import MiddlewareChain
 from realtime_core.testing.conversation import Event, Script, part_labels
 from realtime_core.testing.demand import broken, require
 from realtime_core.testing.doubles import loud

@@ -108,7 +108,11 @@ class Call:
     # The session's link
 
     def send_event(self, event: JsonObject) -> None:
-        """Send an event over the data channel, and to every sideband."""
+        """Send an event over the data channel, and to every sideband.
+
+        A data channel takes 256 KiB or less, and an item may have more audio than that: where it
+        has, it is sent without.
+        """
         for sideband in list(self._sidebands):
             try:
                 sideband.send_event(event)
@@ -117,7 +121,13 @@ class Call:
                 self.detach(sideband)
         if self._peer is None:
             raise TransportError("the call has not begun")
-        self._peer.send(wire.dump(event))
+        try:
+            self._peer.send(wire.dump(event))
+        except TransportError:
+            smaller = _without_audio(event)
+            if smaller is None:
+                raise
+            self._peer.send(wire.dump(smaller))
 
     def send_text(self, text: str) -> None:
         """Send a message as it is over the data channel."""
@@ -174,3 +184,13 @@ class Call:
     def closed(self) -> None:
         """Tell the owner."""
         self._ended(self)
+
+
+def _without_audio(event: JsonObject) -> JsonObject | None:
+    """The same with no audio in the parts of its item; None where there is none anyway."""
+    item = event.get("item") or {}
+    parts = item.get("content") or ()
+    if not any(part.get("audio") for part in parts):
+        return None
+    kept = [{name: part[name] for name in part if name != "audio"} for part in parts]
+    return {**event, "item": {**item, "content": kept}}

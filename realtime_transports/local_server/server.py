@@ -63,7 +63,7 @@ class LocalRealtimeServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        responder: str | Responder = "parrot",
+        responder: str | Responder = "speech",
         allowed_hosts: Collection[str] = (),
         allowed_origins: Collection[str] = (),
         plugins: PluginManager | None = None,
@@ -85,7 +85,8 @@ class LocalRealtimeServer:
             host: The address to listen on.
             port: The port; 0 takes a free one.
             responder: What answers: the name of a plugin's, with ``:`` and an argument if it takes
-                one, or an object, which is not closed.
+                one, or an object, which is not closed. ``"speech"`` hums, and understands nothing
+                that is spoken, where the extra ``local`` is not installed.
             allowed_hosts: Names, besides this machine's, under which it is reached.
             allowed_origins: Origins of pages, besides this machine's, that may use it.
             plugins: Where the responder is looked up; None means the installed ones.

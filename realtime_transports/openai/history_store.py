@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from realtime_core.events import Emit, FunctionCall
 from realtime_core.history import (
     TRANSCRIPTION_COMPLETED,
     merged_item,
@@ -25,7 +26,7 @@ from realtime_core.history import (
 from realtime_core.items import FunctionCallItem, RealtimeItem
 from realtime_transports.openai.item_order import ItemOrder
 
-__all__ = ["HISTORY_EVENTS", "HistoryStore"]
+__all__ = ["HISTORY_EVENTS", "REMEMBERED_EVENTS", "HistoryStore"]
 
 JsonObject = dict[str, Any]
 
@@ -43,6 +44,9 @@ HISTORY_EVENTS = frozenset(
     }
 )
 """Server events that `HistoryStore.receive` is for."""
+
+REMEMBERED_EVENTS = frozenset({"function_call", "item_update"})
+"""Events of our own that `HistoryStore.remember` is for."""
 
 
 class HistoryStore:
@@ -71,6 +75,8 @@ class HistoryStore:
         """Items with the output of a function call, by `call_id`."""
         self._answered: dict[str, tuple[str, str | None]] = {}
         """The `call_id` and the output of each of those."""
+        self._calls_told: set[str] = set()
+        """Items of which the program was told that a function is called."""
 
     # What is asked
 
@@ -108,17 +114,6 @@ class HistoryStore:
             item_id = self._order.after(item_id)
         return hidden
 
-    def is_about_others(self, event: JsonObject) -> bool:
-        """Whether an event is about items that are no part of the conversation.
-
-        These are the items of a response beside it, and those that a response goes on with although
-        they were deleted, even if others were created under their ids.
-        """
-        if not event["type"].startswith("response.output_item."):
-            return False
-        item_id = event["item"].get("id")
-        return item_id in self._outside or item_id in self._deleted
-
     # What comes
 
     def receive(self, event: JsonObject) -> RealtimeItem | None:
@@ -142,6 +137,25 @@ class HistoryStore:
             case _:
                 self._receive_response(event)
         return None
+
+    def remember(self, emit: Emit, event: JsonObject) -> bool:
+        """Take in what the program is about to be told as a server event says it.
+
+        Returns:
+            Whether it is to be told: servers may tell of a call when it is added and when it is
+            done.
+        """
+        is_kept = not self._is_about_others(event)
+        match emit.args:
+            case (FunctionCall(id=str(item_id), call_id=call_id),):
+                if is_kept:
+                    self.note_call(item_id, call_id)
+                if item_id in self._calls_told:
+                    return False
+                self._calls_told.add(item_id)
+            case (item,) if emit.type == "item_update" and is_kept:
+                self.put(item)
+        return True
 
     def put(self, item: RealtimeItem) -> None:
         """An item came or changed; of one that was deleted, or is beside, nothing is kept."""
@@ -192,9 +206,21 @@ class HistoryStore:
         self._outside.clear()
         self._outputs.clear()
         self._answered.clear()
+        self._calls_told.clear()
         self._front = self._order.last
 
     # Inside
+
+    def _is_about_others(self, event: JsonObject) -> bool:
+        """Whether an event is about items that are no part of the conversation.
+
+        These are the items of a response beside it, and those that a response goes on with although
+        they were deleted, even if others were created under their ids.
+        """
+        if not event["type"].startswith("response.output_item."):
+            return False
+        item_id = event["item"].get("id")
+        return item_id in self._outside or item_id in self._deleted
 
     def _receive_item(self, event: JsonObject) -> RealtimeItem | None:
         item = event["item"]

@@ -86,20 +86,12 @@ def _response_created(event: JsonObject) -> list[Emit]:
 def _response_done(event: JsonObject) -> list[Emit]:
     response = event["response"]
     usage = response.get("usage") or {}
-    spent = TurnUsage(
-        input_tokens=usage.get("input_tokens", 0),
-        output_tokens=usage.get("output_tokens", 0),
-        total_tokens=usage.get("input_tokens", 0) + usage.get("output_tokens", 0),
-        input_tokens_details=usage.get("input_token_details") or {},
-        output_tokens_details=usage.get("output_token_details") or {},
-    )
-    update = UsageUpdate(
-        input_tokens=spent.input_tokens,
-        output_tokens=spent.output_tokens,
-        total_tokens=spent.total_tokens,
-        input_tokens_details=[spent.input_tokens_details],
-        output_tokens_details=[spent.output_tokens_details],
-    )
+    tokens_in, tokens_out = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    details_in = usage.get("input_token_details") or {}
+    details_out = usage.get("output_token_details") or {}
+    counts = (tokens_in, tokens_out, tokens_in + tokens_out)
+    update = UsageUpdate(*counts, [details_in], [details_out])
+    spent = TurnUsage(*counts, details_in, details_out)
     turn = TurnResponse(response.get("id") or "", response.get("output") or [], spent)
     return [Emit("usage_update", (update,)), Emit("turn_done", (TurnDone(turn),))]
 

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from realtime_core.errors import ProtocolError, TransportError
-from realtime_core.events import Emit, ErrorEvent, FunctionCall
+from realtime_core.events import Emit, ErrorEvent
 from realtime_core.handles import HistoryResetHandle, ResponseHandle
 from realtime_core.history import ItemLike
 from realtime_core.items import RealtimeItem
 from realtime_transports.openai import outbound
 from realtime_transports.openai.audio_labels import AudioLabel, AudioLabels
-from realtime_transports.openai.config_values import plain_object
-from realtime_transports.openai.current_config import CurrentConfig
+from realtime_transports.openai.client_sends import ClientSend, ClientSends
+from realtime_transports.openai.client_session import ClientSession
 from realtime_transports.openai.history_requests import HistoryRequests
-from realtime_transports.openai.history_store import HISTORY_EVENTS, HistoryStore
+from realtime_transports.openai.history_store import (
+    HISTORY_EVENTS,
+    REMEMBERED_EVENTS,
+    HistoryStore,
+)
 from realtime_transports.openai.inbound import derived_events
 from realtime_transports.openai.outbound import ApprovalRequest, Message, ToolCall
 from realtime_transports.openai.sequencer import ResponseCreateSequencer
@@ -32,9 +35,7 @@ from realtime_transports.openai.session_config import (
     DEFAULT_REALTIME_MODEL,
     SessionConfig,
     build_session_payload,
-    stated_session_payload,
 )
-from realtime_transports.openai.tracing import tracing_update, warn_of_late_tracing
 
 __all__ = ["ClientProtocol"]
 
@@ -54,6 +55,9 @@ _RETRIEVING_EVENTS = frozenset(
 
 _ONLY_TOLD = frozenset(
     {
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.output_audio.done",
         "response.output_audio.delta",
         "response.output_audio_transcript.delta",
         "response.output_text.delta",
@@ -61,21 +65,8 @@ _ONLY_TOLD = frozenset(
         "response.mcp_call_arguments.delta",
     }
 )
-"""Events that come by the hundred in a turn, and from which nothing follows but what is told."""
-
-_REMEMBERED_EVENTS = frozenset({"function_call", "item_update"})
-"""Events of our own that change what this client knows."""
-
-
-@dataclass(slots=True, eq=False)
-class _Send:
-    event: JsonObject
-    undo: list[Callable[[], object]] = field(default_factory=list)
-    """Takes back what was noted on the assumption that the event leaves."""
-    undo_rest: list[Callable[[], object]] = field(default_factory=list)
-    """Takes back what the same call wanted after it."""
-    request_id: str | None = None
-    """The `event_id` where it is a `response.create`."""
+"""The events of each turn, and those that come by the hundred in it, from which nothing follows but
+what is told and what the history keeps."""
 
 
 class ClientProtocol:
@@ -88,17 +79,12 @@ class ClientProtocol:
     def __init__(self, *, model: str | None = None) -> None:
         self.model = model or DEFAULT_REALTIME_MODEL
         """The model that the next connection asks for."""
-        self.session: JsonObject | None = None
-        """The session as the server last described it."""
         self._history = HistoryStore()
         self._sequencer = ResponseCreateSequencer()
         self._history_requests = HistoryRequests(self._history)
         self._audio_labels = AudioLabels()
-        self._config = CurrentConfig()
-        self._tracing: object = "auto"
-        self._calls_told: set[str] = set()
-        self._sends: list[_Send] = []
-        self._taken: list[_Send] = []
+        self._session = ClientSession()
+        self._sends = ClientSends()
         self._emits: list[Emit] = []
 
     # What comes out
@@ -107,6 +93,11 @@ class ClientProtocol:
     def history(self) -> tuple[RealtimeItem, ...]:
         """The conversation so far, without audio. Survives the connection."""
         return self._history.items
+
+    @property
+    def session(self) -> JsonObject | None:
+        """The session as the server last described it."""
+        return self._session.described
 
     @property
     def current_audio(self) -> AudioLabel | None:
@@ -123,8 +114,7 @@ class ClientProtocol:
 
         When one cannot be sent, drop those behind it and call `send_failed`.
         """
-        self._taken, self._sends = self._sends, []
-        return [send.event for send in self._taken]
+        return self._sends.take()
 
     def take_emits(self) -> list[Emit]:
         """The events to tell, in order; they are forgotten here."""
@@ -160,13 +150,8 @@ class ClientProtocol:
         Raises:
             UserError: The config cannot be sent. Nothing was.
         """
-        config = plain_object(initial_session_config or {}, field="initial session config")
-        payload = self._config.begin(config)
-        if config.get("model") not in (None, self.model):
-            logger.warning("the initial config's model is not used; give it to connect as `model`")
-        self._tracing = config.get("tracing", "auto")
-        self.session = None
-        self._send_session({"model": self.model, **payload})
+        payload = self._session.begin(initial_session_config or {}, model=self.model)
+        self._send_session(payload)
 
     def link_closed(self) -> None:
         """The link is gone, and with it all that was under way on it. The history stays."""
@@ -174,23 +159,22 @@ class ClientProtocol:
         self._history_requests.link_closed()
         self._history.link_closed()
         self._audio_labels.clear()
-        self._calls_told.clear()
         self._sends.clear()
-        self._taken.clear()
 
     def receive(self, event: JsonObject) -> None:
         """Take in a server event, as `wire.parse` gives it. Raises for none of them."""
+        event_type = event["type"]
         self._emits.append(Emit("*", (event,)))
         is_cut_off = self._audio_labels.receive(event)
         if has_known_form(event):
-            changed = self._history.receive(event) if event["type"] in HISTORY_EVENTS else None
+            changed = self._history.receive(event) if event_type in HISTORY_EVENTS else None
             for emit in self._derived(event):
-                self._tell(emit, event)
+                if emit.type not in REMEMBERED_EVENTS or self._history.remember(emit, event):
+                    self._emits.append(emit)
             if changed is not None:
                 self._emit("item_update", changed)
-            if event["type"] not in _ONLY_TOLD:
+            if event_type not in _ONLY_TOLD:
                 self._note(event)
-                self._answer(event)
         else:
             self._receive_unknown(event)
         if is_cut_off:
@@ -206,16 +190,8 @@ class ClientProtocol:
         Afterwards take sends again: a request that waited may be due. The failure of a
         `response.create` is told by its handle or as `error`; that of others the shell raises.
         """
-        index = self._index_of_taken(event)
-        lost, self._taken = self._taken[index:], []
         self._history_requests.note_raised(event.get("event_id"))
-        # A request that is withdrawn has not failed.
-        for send in reversed(lost):
-            for undo in send.undo_rest:
-                undo()
-        for send in reversed(lost):
-            for undo in send.undo:
-                undo()
+        lost = self._sends.fail(event)
         for send in lost:
             if send.request_id is not None:
                 self._sequencer.send_failed(send.request_id, error)
@@ -227,13 +203,10 @@ class ClientProtocol:
 
     def send_dropped(self, event: Mapping[str, Any]) -> None:
         """An event that `take_sends` gave last was kept back on purpose; those behind it go out."""
-        index = self._index_of_taken(event)
-        for send in self._taken[index : index + 1]:
-            for undo in send.undo:
-                undo()
-            if send.request_id is not None:
-                error = TransportError("a middleware kept the response.create back")
-                self._sequencer.send_failed(send.request_id, error, is_told=True)
+        send = self._sends.drop(event)
+        if send is not None and send.request_id is not None:
+            error = TransportError("a middleware kept the response.create back")
+            self._sequencer.send_failed(send.request_id, error, is_told=True)
         self._send_due()
         self._send_reset()
 
@@ -247,7 +220,7 @@ class ClientProtocol:
             case "response.cancel" if self._sequencer.note_cancel(event):
                 self._send(dict(event), self._sequencer.cancel_failed)
             case "session.update" if isinstance(session := event.get("session"), Mapping):
-                self._send(dict(event), self._config.update(session)[1])
+                self._send(dict(event), self._session.note_update(session))
             case _:
                 self._send(dict(event))
 
@@ -294,10 +267,7 @@ class ClientProtocol:
         Raises:
             UserError: The config cannot be sent.
         """
-        config = plain_object(config, field="session config")
-        payload, take_back = self._config.update(stated_session_payload(config))
-        warn_of_late_tracing(config.get("tracing"), self._tracing)
-        self._send_session({"model": self.model, **payload}, take_back)
+        self._send_session(*self._session.update(config))
 
     def build_session_payload(self, config: SessionConfig) -> JsonObject:
         """The API's `session` object for a config alone, whatever the session is like now.
@@ -390,10 +360,12 @@ class ClientProtocol:
         match event["type"]:
             case "response.created" | "response.done":
                 self._note_response(event)
-            case "session.created" | "session.updated":
-                self.session = event["session"] if isinstance(event["session"], dict) else None
-                if event["type"] == "session.updated":
-                    self._config.confirm()
+            case "session.created":
+                if update := self._session.created(event):
+                    session, take_back = update
+                    self._send({"type": "session.update", "session": session}, take_back)
+            case "session.updated":
+                self._session.updated(event)
             case "conversation.item.added" if event["item"].get("id"):
                 self._settle_creation(event["item"]["id"])
             case "conversation.item.deleted":
@@ -401,10 +373,12 @@ class ClientProtocol:
                 self._send_reset()
             case "error":
                 self._note_error(event)
+            case event_type if event_type in _RETRIEVING_EVENTS and event.get("item_id"):
+                self._send(outbound.retrieve_item(event["item_id"]))
 
     def _note_response(self, event: JsonObject) -> None:
         response = event.get("response")
-        response = response if isinstance(response, Mapping) else {}
+        response = response if isinstance(response, dict) else {}
         response_id = response.get("id")
         conversation_id = response.get("conversation_id", ...)
         mark = (
@@ -423,48 +397,21 @@ class ClientProtocol:
         if isinstance(error, Mapping):
             self._history_requests.refuse(error)
             self._send_reset()
-            self._config.note_error(error)
+            self._session.note_error(error)
         self._sequencer.handle_response_create_error(event)
         self._send_due()
-
-    def _answer(self, event: JsonObject) -> None:
-        if event["type"] in _RETRIEVING_EVENTS and event.get("item_id"):
-            self._send(outbound.retrieve_item(event["item_id"]))
-        elif event["type"] == "session.created":
-            current = self.session.get("tracing") if self.session else None
-            session = tracing_update(current, self._tracing)
-            if session is not None:
-                _, take_back = self._config.update(session)
-                self._send_session(session, take_back)
 
     def _settle_creation(self, item_id: object) -> None:
         if isinstance(item_id, str):
             self._history_requests.settle("create", item_id)
             self._send_reset()
 
-    def _tell(self, emit: Emit, event: JsonObject | None = None) -> None:
-        if emit.type not in _REMEMBERED_EVENTS:
-            self._emits.append(emit)
-            return
-        is_kept = event is None or not self._history.is_about_others(event)
-        match emit.args:
-            case (FunctionCall(id=str(item_id), call_id=call_id),):
-                if is_kept:
-                    self._history.note_call(item_id, call_id)
-                # Servers may tell of a call when it is added and again when it is done.
-                if item_id in self._calls_told:
-                    return
-                self._calls_told.add(item_id)
-            case (item,) if emit.type == "item_update" and is_kept:
-                self._history.put(item)
-        self._emits.append(emit)
-
     def _request_response(self, event: Mapping[str, Any], *, manual: bool) -> ResponseHandle:
         request = self._sequencer.request_response_create(event, manual=manual)
         self._send_due()
         return request.handle
 
-    def _request_response_after(self, send: _Send) -> None:
+    def _request_response_after(self, send: ClientSend) -> None:
         """Ask for an answer to what is sent; if that cannot leave, nothing was asked for."""
         request = self._sequencer.request_response_create(outbound.create_response(None))
         send.undo_rest.append(partial(self._sequencer.withdraw, request))
@@ -481,6 +428,7 @@ class ClientProtocol:
             self._emit("error", ErrorEvent(error))
 
     def _send_session(self, session: JsonObject, *undo: Callable[[], object]) -> None:
+        session = {"model": self.model, **session}
         self._send({"type": "session.update", "session": session}, *undo)
 
     def _send_reset(self) -> None:
@@ -490,15 +438,8 @@ class ClientProtocol:
         for error in self._history_requests.take_failures():
             self._emit("error", ErrorEvent(error))
 
-    def _send(self, event: JsonObject, *undo: Callable[[], object]) -> _Send:
-        send = _Send(event, list(undo))
-        self._sends.append(send)
-        return send
-
-    def _index_of_taken(self, event: Mapping[str, Any]) -> int:
-        """Where it is; behind the last where the link's end has taken everything back already."""
-        places = (i for i, send in enumerate(self._taken) if send.event is event)
-        return next(places, len(self._taken))
+    def _send(self, event: JsonObject, *undo: Callable[[], object]) -> ClientSend:
+        return self._sends.put(event, *undo)
 
     def _emit(self, event_type: str, payload: object) -> None:
         self._emits.append(Emit(event_type, (payload,)))

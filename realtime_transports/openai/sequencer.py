@@ -358,11 +358,11 @@ class ResponseCreateSequencer:
             self._in_flight = self._let_out(self._waiting.take_run())
         elif self._send_anyway_at == math.inf:
             self._send_anyway_at = self._now + END_TIMEOUT_S
-        self._deadline = min(
-            self._send_anyway_at,
-            self._in_flight.deadline if self._in_flight else math.inf,
-            self._in_flight_beside[0].deadline if self._in_flight_beside else math.inf,
-        )
+        self._deadline = self._send_anyway_at
+        if self._in_flight:
+            self._deadline = min(self._deadline, self._in_flight.deadline)
+        if self._in_flight_beside:
+            self._deadline = min(self._deadline, self._in_flight_beside[0].deadline)
 
     def _let_out(self, run: Run) -> Flight:
         event = {**run[0].event, "event_id": self._event_id(run[0].event)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from realtime_transports.openai.config_values import copied
 from realtime_transports.openai.server_audio import RATE_HZ, pcm_to_base64
 from realtime_transports.openai.server_outputs import ClientEventError, JsonObject
 
@@ -36,7 +36,7 @@ class StoredItem:
 
     def to_dict(self) -> JsonObject:
         """A copy of the item as events show it."""
-        return copy.deepcopy(self.item)
+        return copied(self.item)
 
     def to_dict_with_audio(self, audio_format: Mapping[str, Any]) -> JsonObject:
         """A copy of the item with its audio in base64, in a format of the session's."""

@@ -40,7 +40,7 @@ class ItemRequests:
         self._outbox.send_item(stored.to_dict(), previous)
 
     def retrieve(self, event: JsonObject) -> None:
-        """Send an item with all its audio. What a link cannot carry is an error of the shell's."""
+        """Send an item with all its audio; a link that cannot carry that may leave it out."""
         stored = self._conversation.find(event["item_id"], "retrieve")
         audio_format = self._config.formats.get(stored.item.get("role", ""), {})
         item = stored.to_dict_with_audio(audio_format)

@@ -114,7 +114,10 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Transcribe:
-    """Ask for the words of an item; give them to `transcript_delta` and `transcribed`."""
+    """Ask for the words of an item; give them to `transcript_delta` and `transcribed`.
+
+    The item may be one that is still to come. After `CancelTranscription` it may be asked for anew.
+    """
 
     item_id: str
     samples: Pcm16 = field(repr=False)

@@ -219,9 +219,6 @@ class ServerProtocol:
     ) -> None:
         """The link could not carry an event; the client is told, unless it was an error.
 
-        A data channel takes 256 KiB or less, and an item with all its audio may have more. It is
-        not sent without, as it would look like an item that has none.
-
         Args:
             event: What was not sent.
             problem: Why.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from realtime_transports.openai.config_values import copied
 from realtime_transports.openai.server_checks import check_object
 from realtime_transports.openai.server_fields import (
     AUDIO_FORMATS,
@@ -86,7 +86,7 @@ class SessionConfig:
 
         Keys and headers for MCP servers are left out.
         """
-        shown = copy.deepcopy(self._values)
+        shown = copied(self._values)
         for tool in shown["tools"]:
             for name in SECRETS_OF_TOOLS:
                 tool.pop(name, None)
@@ -184,7 +184,7 @@ class SessionConfig:
         if self.is_strict:
             require_api_response(given, _merged(self._values, given)["tools"])
         is_in_conversation = given.pop("conversation", "auto") != "none"
-        return _merged(copy.deepcopy(self._values), given), is_in_conversation
+        return _merged(copied(self._values), given), is_in_conversation
 
     def _require_known_formats(self, checked: JsonObject) -> None:
         for part, settings in checked.get("audio", {}).items():

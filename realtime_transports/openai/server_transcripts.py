@@ -1,4 +1,7 @@
-"""The words of the user's audio: asked for once, told to a client that wants them, kept.
+"""The words of the user's audio: asked for, told to a client that wants them, kept.
+
+They may be asked for before there is an item, when it looks as if the user's turn were over; until
+the item is there, nobody is told.
 
 "Transcription runs asynchronously with Response creation, so this event may come before or after
 the Response events" (`ConversationItemInputAudioTranscriptionCompletedEvent`). A responder that

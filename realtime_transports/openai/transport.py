@@ -8,9 +8,7 @@ to the listeners, which so find the state changed already.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -19,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
 
-from realtime_core.errors import ProtocolError, TransportError, UserError
+from realtime_core.errors import ProtocolError, TransportError
 from realtime_core.events import ErrorEvent
-from realtime_core.middleware import MiddlewareChain
+from realtime_core.middleware_chain import MiddlewareChain
 from realtime_core.transport import ApiKey, RealtimeTransportLayer
 from realtime_transports.openai import wire
+from realtime_transports.openai.api_keys import resolve_api_key
 from realtime_transports.openai.protocol import ClientProtocol
 from realtime_transports.openai.watched import watched
 
@@ -36,12 +35,9 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-__all__ = ["API_KEY_VARIABLE", "OpenAIRealtimeBase", "check_api_key"]
+__all__ = ["OpenAIRealtimeBase"]
 
 log = logging.getLogger(__name__)
-
-API_KEY_VARIABLE = "OPENAI_API_KEY"
-OPENAI_HOST = "https://api.openai.com/"
 
 
 class OpenAIRealtimeBase(RealtimeTransportLayer):
@@ -398,27 +394,4 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
 
         Check it with `check_api_key` before use.
         """
-        given: Any = self._api_key if api_key is None else api_key
-        if given is None and endpoint.startswith(OPENAI_HOST):
-            given = os.environ.get(API_KEY_VARIABLE)
-        if callable(given):
-            given = given()
-            if inspect.isawaitable(given):
-                given = await given
-        return given if isinstance(given, SecretStr) else SecretStr(given or "")
-
-
-def check_api_key(key: SecretStr) -> None:
-    """Refuse what cannot be a key, without showing it.
-
-    Raises:
-        UserError: It is empty, or has characters that cannot be sent in a header.
-    """
-    text = key.get_secret_value()
-    if not text:
-        raise UserError(
-            "no API key: pass api_key to the constructor or to connect(), or set "
-            f"{API_KEY_VARIABLE} for OpenAI's own endpoint"
-        )
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise UserError("the API key has characters that no key has; is it the right variable?")
+        return await resolve_api_key(self._api_key if api_key is None else api_key, endpoint)

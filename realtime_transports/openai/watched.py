@@ -14,7 +14,8 @@ from realtime_core.middleware import EngineStep
 
 if TYPE_CHECKING:
     from realtime_core.events import Emit
-    from realtime_core.middleware import EngineWatch, MiddlewareChain
+    from realtime_core.middleware import EngineWatch
+    from realtime_core.middleware_chain import MiddlewareChain
     from realtime_transports.openai.protocol import ClientProtocol
 
 __all__ = ["ENGINE", "QUESTIONS", "watched"]

@@ -111,20 +111,20 @@ class WebSocketProtocol(ClientProtocol):
                 events += self._take_audio(event)
             case "response.output_audio.done":
                 self._playback.complete()
-            case "response.created":
-                self._note_format(event["response"])
-            case "response.done":
-                self._live_formats.pop(event["response"].get("id"), None)
-                self._silenced.discard(event["response"].get("id"))
         return events
 
     def _note(self, event: JsonObject) -> None:
         super()._note(event)
         match event["type"]:
+            case "response.created":
+                self._note_format(event["response"])
+                self._note_created(event["response"].get("id"))
+            case "response.done":
+                response_id = event["response"].get("id")
+                self._live_formats.pop(response_id, None)
+                self._silenced.discard(response_id)
             case "input_audio_buffer.speech_started":
                 self._yield_to_speech()
-            case "response.created":
-                self._note_created(event["response"].get("id"))
 
     def _yield_to_speech(self) -> None:
         """The user talks: stop what is heard. What is not heard yet is the server's to stop."""

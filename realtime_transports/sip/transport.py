@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from realtime_core.errors import TransportError, UserError
 from realtime_transports.http_client import AiohttpClient, HttpClient, make_ssl_context
+from realtime_transports.openai.api_keys import check_api_key
 from realtime_transports.openai.config_values import member, plain_object
 from realtime_transports.openai.session_config import (
     DEFAULT_REALTIME_MODEL,
@@ -15,7 +16,6 @@ from realtime_transports.openai.session_config import (
     build_session_payload,
     stated_session_payload,
 )
-from realtime_transports.openai.transport import check_api_key
 from realtime_transports.openai.websocket_protocol import SipProtocol
 from realtime_transports.sip.agent_config import agent_config
 from realtime_transports.sip.calls import DEFAULT_CALLS_URL, CallError, CallsApi

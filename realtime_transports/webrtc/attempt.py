@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from realtime_core.errors import UserError
 from realtime_transports.connecting import rejected_config
-from realtime_transports.openai.transport import check_api_key
+from realtime_transports.openai.api_keys import check_api_key
 
 if TYPE_CHECKING:
     from pydantic import SecretStr

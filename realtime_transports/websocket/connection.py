@@ -15,7 +15,8 @@ from realtime_core.errors import ConnectError, ConnectStage, TransportError, Use
 from realtime_core.transport import ApiKey, ConnectionState, ConnectionStatus
 from realtime_transports.connecting import ConnectRequest, Phase, Stages
 from realtime_transports.http_client import content_without_key
-from realtime_transports.openai.transport import OpenAIRealtimeBase, check_api_key
+from realtime_transports.openai.api_keys import check_api_key
+from realtime_transports.openai.transport import OpenAIRealtimeBase
 from realtime_transports.websocket.attempt import Attempt, link_error
 from realtime_transports.websocket.endpoint import socket_url
 from realtime_transports.websocket.socket import SocketEvents, SocketRequest, WebSocket

@@ -30,7 +30,7 @@ class Pipeline:
 
     def __init__(self, *arguments):
         self.process = subprocess.Popen(
-            [command_path(), "run", *map(str, arguments)],
+            [command_path(), "run", "--responder", "parrot", *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=environment(),
         )  # fmt: skip

@@ -24,6 +24,7 @@ from realtime_audio_plugins.speech.workers import Workers
 from realtime_core.errors import PluginError, UserError
 from realtime_core.plugins import default_plugins
 from realtime_core.speech import SPEECH_RATE_HZ
+from tests.interop.required import lacking
 from tests.speech_corpus import (
     CorpusError,
     Recording,
@@ -82,7 +83,7 @@ async def test_hundreds_of_recordings_are_understood(speech: LocalSpeechEngine) 
     try:
         recordings = await asyncio.to_thread(fetched_recordings)
     except CorpusError as exc:
-        pytest.skip(str(exc))
+        lacking(str(exc))
     assert len(recordings) >= MIN_FETCHED
     understood = [await transcript(speech, each.samples()) for each in recordings]
     rate = word_error_rate([each.text for each in recordings], understood)
@@ -231,11 +232,11 @@ def test_a_text_is_split_without_losing_anything() -> None:
 
 
 def test_a_long_first_sentence_begins_with_a_clause() -> None:
-    clause = "You said: please press one to mute yourself,"
-    text = f"{clause} or two to change the volume of the conference you are in, or hang up. Bye."
+    clause = "You said:"
+    text = f"{clause} please press one to mute yourself, or two to change the volume. Bye."
     assert next(split_text(text)) == clause
     without = text.replace(",", "").replace(":", "")
-    assert next(split_text(without)).endswith("hang up.")
+    assert next(split_text(without)).endswith("volume.")
 
 
 # Threads and models

@@ -245,7 +245,8 @@ def test_the_devices_are_listed(machine):
 
 def test_an_answer_is_played_by_the_speaker(machine, tmp_path):
     done = subprocess.run(
-        [command_path(), "run", str(EXAMPLE), "--out", "speaker:default?buffer_ms=5000",
+        [command_path(), "run", str(EXAMPLE), "--responder", "parrot",
+         "--out", "speaker:default?buffer_ms=5000",
          "--stereo", str(tmp_path / "both.wav")],
         env=machine.env, capture_output=True, text=True, timeout=40, check=False,
     )  # fmt: skip

@@ -56,7 +56,7 @@ def report_with(**changes: Any) -> dict[str, Any]:
         "endpoint": "http://127.0.0.1:8080/v1/realtime/calls",
         "is_embedded": False,
         "connect_s": {"sdp": 0.012, "http": 0.03},
-        "question": {"path": "question.wav", "duration_s": 2.5},
+        "question": {"path": "question.wav", "duration_s": 2.5, "transcript": "Hi?"},
         "answer": {"path": "answer.wav", "duration_s": 3.25, "transcript": "Hello."},
         "stereo": None,
         "latency_s": 0.4567,
@@ -123,7 +123,8 @@ def test_the_report_is_plain_in_a_pipe(capsys: pytest.CaptureFixture[str]):
         "connect time: 0.04 s (sdp 12 ms, http 30 ms)",
         "question: 2.50 s sent from question.wav",
         "answer: 3.25 s received in answer.wav",
-        "transcript: Hello.",
+        "understood: Hi?",
+        "answered: Hello.",
         "latency: 457 ms from the question's end to the answer",
         "conversation: both.wav (left: user, right: agent)",
     ]
@@ -132,12 +133,23 @@ def test_the_report_is_plain_in_a_pipe(capsys: pytest.CaptureFixture[str]):
 def test_what_is_unknown_is_left_out_of_the_report(capsys: pytest.CaptureFixture[str]):
     with make_progress(as_json=False) as progress:
         answer = {"path": "answer.wav", "duration_s": None, "transcript": ""}
-        progress.print_report(report_with(answer=answer, latency_s=None))
+        question = {"path": "question.wav", "duration_s": 2.5, "transcript": ""}
+        progress.print_report(report_with(question=question, answer=answer, latency_s=None))
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:] == [
         "question: 2.50 s sent from question.wav",
         "answer: audio received in answer.wav",
     ]
+
+
+def test_what_the_server_understood_is_put_together(capsys: pytest.CaptureFixture[str]):
+    transport = Transport()
+    with make_progress(as_json=False) as progress:
+        progress.follow(transport, "http://host/v1", 2.5)
+        for words in ("Where is it?", "", None, "Quick!"):
+            event = "conversation.item.input_audio_transcription.completed"
+            transport.emit(event, {"transcript": words})
+    assert progress.understood == "Where is it? Quick!"
 
 
 def test_variables_that_force_colour_make_no_terminal_of_a_pipe(
@@ -166,7 +178,7 @@ def test_words_of_the_server_bring_no_control_characters_into_a_pipe(
         progress.print_report(report_with(answer=answer))
     out = capsys.readouterr().out
     expected = (
-        "transcript: [red]Hi[/red] [2J ]0;title :smile: there\N{REPLACEMENT CHARACTER} [/bold]\\"
+        "answered: [red]Hi[/red] [2J ]0;title :smile: there\N{REPLACEMENT CHARACTER} [/bold]\\"
     )
     assert expected in out.splitlines()
 

@@ -11,7 +11,8 @@ import pytest
 from realtime_core.audio import AudioFrame, frame_from_mono
 from realtime_core.errors import PluginError
 from realtime_core.events import Emit
-from realtime_core.middleware import EngineStep, EventMiddleware, MiddlewareChain
+from realtime_core.middleware import EngineStep, EventMiddleware
+from realtime_core.middleware_chain import MiddlewareChain
 
 EVENT = {"type": "session.update", "session": {"tools": [{"name": "look_up"}]}}
 

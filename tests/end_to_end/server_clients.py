@@ -65,7 +65,7 @@ class Client:
 @asynccontextmanager
 async def serving(**options: Any) -> AsyncIterator[LocalRealtimeServer]:
     options = {"responder": ParrotResponder(), "keep_events": True} | options
-    async with LocalRealtimeServer(**options) as server:
+    async with LocalRealtimeServer(**{"responder": "parrot", **options}) as server:
         yield server
 
 

@@ -156,9 +156,7 @@ class SpokenCaller(StockCaller):
                 return
             await asyncio.sleep(max(left_s, 0.05))
 
-    async def call(
-        self, url: str, session: dict[str, Any] | None = None, key: str = "sk"
-    ) -> None:
+    async def call(self, url: str, session: dict[str, Any] | None = None, key: str = "sk") -> None:
         for receiver in self.pc.getReceivers():
             self._note_packets(receiver)
         await super().call(url, session, key)

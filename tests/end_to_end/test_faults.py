@@ -58,7 +58,7 @@ async def test_a_fault_ends_in_a_typed_error_and_the_next_call_works(fault: Faul
 
         # The deadline of the fault is too short for a busy machine.
         transport._settings = replace(transport._settings, timeouts=LONG)
-        async with LocalRealtimeServer() as good:
+        async with LocalRealtimeServer(responder="parrot") as good:
             await transport.connect(url=f"{good.url}/realtime/calls")
             assert transport.status == "connected"
             transport.close()
@@ -121,7 +121,7 @@ import asyncio
 from realtime_transports.local_server import LocalRealtimeServer
 
 async def main():
-    async with LocalRealtimeServer() as server:
+    async with LocalRealtimeServer(responder="parrot") as server:
         print(server.url, flush=True)
         await asyncio.Event().wait()
 

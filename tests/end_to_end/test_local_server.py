@@ -173,17 +173,21 @@ async def test_a_message_that_is_no_event_leaves_the_call_alive(
 
 
 async def test_an_event_too_large_for_the_channel_is_an_error(
-    server: LocalRealtimeServer,
+    server: LocalRealtimeServer, http: aiohttp.ClientSession
 ) -> None:
     async with StockCaller() as caller:
         await caller.call(server.url, MANUAL)
-        audio = base64.b64encode(bytes(300_000)).decode()
-        for start in range(0, len(audio), 100_000):
-            caller.send("input_audio_buffer.append", audio=audio[start : start + 100_000])
-        caller.send("input_audio_buffer.commit")
-        committed = await caller.wait("input_audio_buffer.committed")
-        caller.send("conversation.item.retrieve", item_id=committed["item_id"], event_id="mine")
-        error = await caller.wait("error")
+        call_id = caller.location.rpartition("/")[2]
+        content = [{"type": "input_text", "text": "x" * 300_000}]
+        item = {"type": "message", "role": "user", "id": "long", "content": content}
+        url = f"{server.url}/realtime?call_id={call_id}"
+        async with http.ws_connect(url, headers=BEARER, max_msg_size=0) as sideband:
+            await sideband.send_json({"type": "conversation.item.create", "item": item})
+            while (await sideband.receive_json())["type"] != "conversation.item.done":
+                pass
+        caller.send("conversation.item.retrieve", item_id="long", event_id="mine")
+        await caller.wait("error", 3)  # the item was added and done, too
+        error = caller.of_type("error")[-1]
         assert error["error"]["code"] == "event_not_sent"
         assert error["error"]["event_id"] == "mine"
 
@@ -721,8 +725,8 @@ async def test_an_unknown_responder_is_told_before_anything_is_opened() -> None:
         await LocalRealtimeServer(responder="parrto").open()
 
 
-async def test_the_installed_parrot_answers_unless_told_otherwise() -> None:
-    async with LocalRealtimeServer() as server:
+async def test_an_open_server_knows_its_url() -> None:
+    async with LocalRealtimeServer(responder="parrot") as server:
         assert server.url.startswith("http://127.0.0.1:")
         assert server.url.endswith("/v1")
 

@@ -26,7 +26,8 @@ def call(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("call")
     specs = ["record:call.jsonl", "metrics:turns.jsonl", "redact:email", "log?format=json"]
     middlewares = [argument for spec in specs for argument in ("--middleware", spec)]
-    done = realtime("run", QUESTION, "--out", "answer.wav", *middlewares, folder=folder)
+    arguments = ("--out", "answer.wav", "--responder", "parrot", *middlewares)
+    done = realtime("run", QUESTION, *arguments, folder=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -85,6 +86,7 @@ def test_what_is_no_record_has_exit_code_2(tmp_path, content):
     ],
 )
 def test_a_middleware_that_cannot_be_made_is_told_before_the_call(tmp_path, spec, reason):
-    done = realtime("run", QUESTION, "--out", "a.wav", "--middleware", spec, folder=tmp_path)
+    arguments = ("--out", "a.wav", "--responder", "parrot", "--middleware", spec)
+    done = realtime("run", QUESTION, *arguments, folder=tmp_path)
     assert done.returncode == 2
     assert reason in done.stderr

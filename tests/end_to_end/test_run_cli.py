@@ -61,6 +61,8 @@ def words_cut_short(folder: Path) -> Path:
     return path
 
 
+PARROT = ("--responder", "parrot")
+
 QUESTIONS = [
     words_in("telephone.wav", rate_hz=8_000),
     words_in("compact-disc.wav", rate_hz=44_100, channels=2),
@@ -183,7 +185,7 @@ def test_a_run_that_is_ended_early_keeps_what_came_under_another_name(tmp_path: 
     def end_early(number: signal.Signals) -> None:
         folder = tmp_path / number.name
         folder.mkdir()
-        files = ["--out", folder / "answer.wav", "--stereo", folder / "both.wav"]
+        files = ["--out", folder / "answer.wav", "--stereo", folder / "both.wav", *PARROT]
         with OnTerminal("run", SPEECH, *files, columns=columns[number]) as terminal:
             # While the answer comes: the live line counts what was heard.
             terminal.wait_shown(r"question 2\.3 of 2\.3 s, answer 1\.\d s")
@@ -209,7 +211,7 @@ def test_a_run_that_is_ended_early_keeps_what_came_under_another_name(tmp_path: 
 
 
 def test_a_run_that_is_interrupted_while_asking_leaves_no_answer(tmp_path: Path):
-    with Running("run", SPEECH, "--out", tmp_path / "answer.wav") as running:
+    with Running("run", SPEECH, *PARROT, "--out", tmp_path / "answer.wav") as running:
         assert running.line().startswith("connecting to ")
         assert running.line() == "connected; the question begins"
         running.process.send_signal(signal.SIGINT)

@@ -43,6 +43,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 """Runs a command after bringing up `lo`, which is down in a network namespace just made."""
 
+PARROT = ("--responder", "parrot")
+
 UNSHARE = ("unshare", "--user", "--map-root-user", "--net")
 
 
@@ -85,7 +87,9 @@ def conversations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Convers
         for name, way in ways.items():
             files = ["--out", folder / f"{name}.wav", "--stereo", folder / f"{name}-both.wav"]
             running[name] = stack.enter_context(
-                Running("run", EXAMPLE, *files, *way["arguments"], prefix=way.get("prefix", ()))
+                Running(
+                    "run", EXAMPLE, *files, *PARROT, *way["arguments"], prefix=way.get("prefix", ())
+                )
             )
         return {
             name: Conversation(one.end(), folder / f"{name}.wav", folder / f"{name}-both.wav")
@@ -141,7 +145,11 @@ def test_with_json_stdout_is_one_object_and_stderr_silent(conversations: dict[st
     assert conversation.ended.out.count("\n") == 1
     assert not conversation.ended.err
     report = conversation.report
-    assert report["question"] == {"path": str(EXAMPLE), "duration_s": pytest.approx(2.87, abs=0.01)}
+    assert report["question"] == {
+        "path": str(EXAMPLE),
+        "duration_s": pytest.approx(2.87, abs=0.01),
+        "transcript": "",
+    }
     assert report["answer"]["path"] == str(conversation.answer)
     duration_s = soundfile.info(conversation.answer).duration
     assert report["answer"]["duration_s"] == pytest.approx(duration_s, abs=0.001)
@@ -162,7 +170,7 @@ def test_without_a_terminal_the_lines_are_plain(conversations: dict[str, Convers
         "connect time",
         "question",
         "answer",
-        "transcript",
+        "answered",
         "latency",
         "conversation",
     ]
@@ -212,7 +220,7 @@ async def send_tone(frequency_hz: float, answer: Path) -> None:
     sent = Sent(wanted_s=1.5)
     async with (
         asyncio.timeout(DEADLINE_S),
-        LocalRealtimeServer() as server,
+        LocalRealtimeServer(responder="parrot") as server,
         OpenAIRealtimeWebRTC(
             source=f"tone:{frequency_hz}",
             sink=f"file:{answer}",

@@ -33,7 +33,7 @@ class Server(Running):
     """A server on a free port."""
 
     def __init__(self, *arguments: str) -> None:
-        super().__init__("serve", "--port", "0", *arguments)
+        super().__init__("serve", "--port", "0", "--responder", "parrot", *arguments)
         said = self.line()
         found = re.fullmatch(r"serving the Realtime API at (http://\S+/v1) \(.*\)", said)
         assert found, said
@@ -153,6 +153,15 @@ def test_it_shows_a_line_for_each_session_turn_and_refusal(server: Server) -> No
     assert "ek_unknown" not in refused
 
 
+def test_speech_is_what_answers_unless_told_otherwise() -> None:
+    with Running("serve", "--port", "0", "--json") as server:
+        (listening,) = json_lines(server, 1)
+        assert listening["responder"] == "speech"
+        asyncio.run(talk(listening["url"], "sk-test", "hello"))
+        _, turn, _ = json_lines(server, 3)
+    assert turn["agent"] == "You said: hello"
+
+
 def test_quiet_says_only_where_it_is() -> None:
     with Server("--quiet") as server:
         asyncio.run(talk(server.url, "sk-test", "hello"))
@@ -163,7 +172,8 @@ def test_quiet_says_only_where_it_is() -> None:
 
 def test_json_is_an_object_a_line() -> None:
     with Running(
-        "serve", "--port", "0", "--json", "--api-key", "sk-right-and-long-enough"
+        *("serve", "--port", "0", "--responder", "parrot", "--json"),
+        *("--api-key", "sk-right-and-long-enough"),
     ) as server:
         (listening,) = json_lines(server, 1)
         assert listening["event"] == "listening"
@@ -195,7 +205,9 @@ def test_json_is_an_object_a_line() -> None:
 
 def test_the_key_may_come_from_the_environment_and_is_not_shown() -> None:
     key = "sk-from-the-environment-1"
-    with Running("serve", "--port", "0", REALTIME_SERVE_API_KEY=key) as server:
+    with Running(
+        "serve", "--port", "0", "--responder", "parrot", REALTIME_SERVE_API_KEY=key
+    ) as server:
         first, advice = server.line(), server.line()
         url = first.split()[5]
         assert (

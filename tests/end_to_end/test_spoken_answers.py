@@ -97,6 +97,21 @@ async def test_a_question_is_heard_transcribed_and_answered_with_a_voice() -> No
     assert normalise(words) == normalise(answer)
 
 
+async def test_a_server_speaks_unless_told_otherwise() -> None:
+    async with (
+        LocalRealtimeServer() as server,
+        aiohttp.ClientSession(headers={"Authorization": "Bearer any"}) as http,
+        http.ws_connect(f"{server.url}/realtime?model=gpt-realtime", max_msg_size=0) as socket,
+    ):
+        caller = Caller(socket)
+        content = [{"type": "input_text", "text": "Good morning."}]
+        item = {"type": "message", "role": "user", "content": content}
+        await caller.send("conversation.item.create", item=item)
+        await caller.send("response.create")
+        events = await caller.wait("response.done")
+    assert joined(events, "response.output_audio_transcript.delta") == "You said: Good morning."
+
+
 async def test_silence_that_is_committed_has_no_words() -> None:
     async with call("speech") as caller:
         await caller.configure(None)

@@ -279,7 +279,7 @@ async def expect_closed(transport: OpenAIRealtimeWebRTC, connecting: asyncio.Fut
         await connecting
     transport.close()
     await transport.wait_closed()
-    async with LocalRealtimeServer() as good:
+    async with LocalRealtimeServer(responder="parrot") as good:
         await transport.connect(api_key=KEY, url=f"{good.url}/realtime/calls")
         assert transport.status == "connected"
         transport.close()

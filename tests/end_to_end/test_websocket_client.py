@@ -48,7 +48,7 @@ async def next_event(transport: Any, event: str) -> Any:
 async def test_a_spoken_question_comes_back(tmp_path: Path, pace: str):
     answer = tmp_path / "answer.wav"
     async with (
-        LocalRealtimeServer() as server,
+        LocalRealtimeServer(responder="parrot") as server,
         make(
             url=socket_url(server), source=f"file:{QUESTION}", sink=f"file:{answer}", pace=pace
         ) as transport,
@@ -66,7 +66,7 @@ async def test_a_spoken_question_comes_back(tmp_path: Path, pace: str):
 
 async def test_a_source_sent_fast_takes_less_time_than_it_lasts():
     async with (
-        LocalRealtimeServer() as server,
+        LocalRealtimeServer(responder="parrot") as server,
         make(url=socket_url(server), source=f"file:{QUESTION}", pace="fast") as transport,
     ):
         began_s = asyncio.get_running_loop().time()
@@ -76,7 +76,10 @@ async def test_a_source_sent_fast_takes_less_time_than_it_lasts():
 
 
 async def test_it_connects_again_after_it_was_closed():
-    async with LocalRealtimeServer() as server, make(url=socket_url(server)) as transport:
+    async with (
+        LocalRealtimeServer(responder="parrot") as server,
+        make(url=socket_url(server)) as transport,
+    ):
         for _ in range(2):
             await transport.connect()
             transport.send_message("hello", trigger_response=False)
@@ -87,7 +90,7 @@ async def test_it_connects_again_after_it_was_closed():
 
 async def test_a_browsers_way_to_show_the_key_is_taken_too():
     async with (
-        LocalRealtimeServer() as server,
+        LocalRealtimeServer(responder="parrot") as server,
         make(url=socket_url(server), key_in_subprotocol=True) as transport,
     ):
         await transport.connect()
@@ -99,7 +102,7 @@ async def test_a_browsers_way_to_show_the_key_is_taken_too():
 
 async def test_a_sideband_sees_and_steers_a_running_call():
     async with (
-        LocalRealtimeServer() as server,
+        LocalRealtimeServer(responder="parrot") as server,
         OpenAIRealtimeWebRTC(
             source=None,
             sink=None,
@@ -131,7 +134,7 @@ async def test_a_sideband_sees_and_steers_a_running_call():
 
 
 async def test_a_sideband_ends_with_its_call_and_the_call_does_not_end_with_it():
-    async with LocalRealtimeServer() as server:
+    async with LocalRealtimeServer(responder="parrot") as server:
         options = {"base_url": f"{server.url}/realtime/calls", "loopback": True, "api_key": KEY}
         async with (
             OpenAIRealtimeWebRTC(source=None, sink=None, **options) as call,
@@ -153,7 +156,7 @@ async def test_a_sideband_ends_with_its_call_and_the_call_does_not_end_with_it()
 
 
 async def test_there_is_no_sideband_without_a_call():
-    async with LocalRealtimeServer() as server:
+    async with LocalRealtimeServer(responder="parrot") as server:
         async with make(url=socket_url(server)) as transport:
             with pytest.raises(ConnectError) as info:
                 await transport.connect(call_id="rtc_none")
@@ -197,7 +200,7 @@ async def test_a_redirect_is_not_followed_with_the_key():
 
 
 async def test_nobody_there_is_told_at_once():
-    async with LocalRealtimeServer() as server:
+    async with LocalRealtimeServer(responder="parrot") as server:
         url = socket_url(server)
     async with make(url=url) as transport:
         with pytest.raises(ConnectError, match="cannot be reached") as info:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 
+import numpy as np
 import pytest
 
+from tests.end_to_end.listening import sounding_part
 from tests.interop.checks import check_conversation
 from tests.interop.required import program
 from tests.interop.speech import question
@@ -49,8 +51,10 @@ async def test_over_websocket(realtime_server, javascript, tmp_path):
     check_conversation(report)
 
 
-async def test_over_webrtc(realtime_server, javascript, tmp_path):
-    question(48_000).tofile(tmp_path / "question")
+@pytest.mark.parametrize("times", [1, 3], ids=["short", "long"])
+async def test_over_webrtc(realtime_server, javascript, tmp_path, times):
+    # The audio of the long one is more than a message of a data channel takes.
+    np.tile(sounding_part(question(48_000)), times).tofile(tmp_path / "question")
     url = realtime_server.base_url
     report = await converse(javascript, "webrtc", url, tmp_path / "question")
     check_conversation(report)

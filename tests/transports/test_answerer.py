@@ -207,6 +207,15 @@ async def test_rtp_packets_without_payload_do_not_silence_the_caller(
     await listener.wait_until(lambda: np.abs(listener.audio).max() > 4_000)
 
 
+async def test_what_the_caller_says_is_not_held_back(call: tuple[StockCaller, Listener]) -> None:
+    caller, listener = call
+    assert listener.peer is not None
+    (receiver,) = listener.peer._pc.getReceivers()
+    # Names that are aiortc's own; where they are gone, the guard is without effect.
+    assert receiver._RTCRtpReceiver__jitter_buffer._prefetch == 1
+    assert caller.pc.getReceivers()[0]._RTCRtpReceiver__jitter_buffer._prefetch > 1
+
+
 async def test_a_message_too_large_for_the_caller_is_refused(
     call: tuple[StockCaller, Listener],
 ) -> None:

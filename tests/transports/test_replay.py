@@ -275,8 +275,8 @@ def test_an_output_that_is_missing_from_a_record_is_told_at_the_next_line_that_s
 class Polite(ClientProtocol):
     """An engine that has changed: it asks for every item that is added."""
 
-    def _answer(self, event: dict[str, Any]) -> None:
-        super()._answer(event)
+    def _note(self, event: dict[str, Any]) -> None:
+        super()._note(event)
         if event["type"] == "conversation.item.added":
             self._send({"type": "conversation.item.retrieve", "item_id": event["item"]["id"]})
 

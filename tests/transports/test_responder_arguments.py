@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import hypothesis
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from realtime_transports.local_server.responders.arguments import arguments_for, fitted
-from realtime_transports.local_server.responders.pattern_sample import sample_of
+from realtime_transports.local_server.responders.pattern_sample import is_found, sample_of
 
 
 def of(properties: dict[str, Any], **rest: Any) -> dict[str, Any]:
@@ -115,6 +116,60 @@ def test_a_sample_of_a_pattern_matches_it(pattern: str, least: int) -> None:
     else:
         assert re.search(pattern, sample)
         assert len(sample) >= least
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$",
+        "(a|aa)+$",
+        "(.*)*x",
+        "a*a*a*a*a*a*a*b",
+        "(?:a?){30}a{30}",
+        "(a|aa)" * 15 + "b",
+        "a?" * 30 + "a" * 30,
+        r"(a+)+\bb",
+        "(?=(a+)+$)b",
+        r"(a*)\1*b",
+        ".*.*.*=",
+        "(" + "|".join("a" * 30) + ")" + "(a|a|a|a)" * 2 + "b",
+        "(?:a{1000}){1000}",
+        "((a{1000}){1000}){1000}",
+        "(((a{9}){9}){9}){9}",
+        "[\u0000-\U0010ffff]{1000}",
+        "a" * 100_000,
+        "(" * 5_000,
+    ],
+    ids=range(18),
+)
+def test_no_pattern_takes_long(pattern: str) -> None:
+    said = "a" * 64
+    begin_s = time.thread_time()
+    sample_of(pattern)
+    is_found(pattern, said)
+    arguments_for(of({"a": {"type": "string", "pattern": pattern}}), f"{said} {said}")
+    assert time.thread_time() - begin_s < 0.1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "expected"),
+    [
+        (r"^[A-Z]{2}-?\d+$", "AB-12", True),
+        (r"^[A-Z]{2}-?\d+$", "AB-12c", False),
+        (r"^(red|green|blue)$", "green", True),
+        (r"^[^@]+@[^@]+\.[^@]+$", "a@b.org", True),
+        (r"^(\d+)?$", "12", True),
+        (r"^[(*+]\(\*$", "+(*", True),
+        (r"^(ab)+$", "abab", True),
+        (r"^(a|b)+$", "ab", None),
+        ("(", "(", None),
+        ("a", "a" * 65, None),
+    ],
+)
+def test_a_pattern_is_looked_for_where_that_cannot_take_long(
+    pattern: str, text: str, expected: bool | None
+) -> None:
+    assert is_found(pattern, text) is expected
 
 
 @pytest.mark.parametrize("pattern", [r"(?=a)b", r"(a)\1", "(a", "[", r"(?!x)y"])

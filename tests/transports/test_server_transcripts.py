@@ -256,3 +256,138 @@ def test_an_eager_server_answers_sooner(eagerness: str) -> None:
     room.append(tone(0.5))
     assert room.append(silence(pauses[eagerness] - 0.04)) == []
     assert "response.created" in room.append(silence(0.08))
+
+
+# Words asked for before the turn is over
+
+
+def speaking_room(**options: Any) -> Room:
+    """Somebody has spoken for 640 ms and pauses; the model has judged 7 frames of that."""
+    options = {"turn_detection": {"type": "server_vad"}, **options}
+    room = hearing_room(model_frame_samples=FRAME, **options)
+    room.update(**WANTED)
+    room.append(tone(4.0))
+    assert judge(room, *[0.9] * 20) == ["input_audio_buffer.speech_started"]
+    assert judge(room, *[0.1] * 7) == []
+    assert not room.outputs_of(Transcribe)
+    return room
+
+
+def test_in_a_pause_the_words_are_asked_for_and_told_when_the_turn_ends() -> None:
+    room = speaking_room()
+    assert judge(room, 0.1) == []
+    (asked,) = room.outputs_of(Transcribe)
+    assert np.array_equal(asked.samples, tone(4.0)[: 28 * FRAME])
+    room.protocol.transcript_delta(asked.item_id, "Hello ")
+    room.protocol.transcript_delta(asked.item_id, "you")
+    room.protocol.transcribed(asked.item_id, room.now)
+    assert room.take() == []
+    told = judge(room, *[0.1] * 8)
+    assert told == [
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        f"{NAME}.delta",
+        f"{NAME}.delta",
+        f"{NAME}.completed",
+        "response.created",
+    ]
+    assert room.items()[-1] == asked.item_id
+    assert len(room.outputs_of(Transcribe)) == 1
+    assert room.turns[-1].text == "Hello you"
+    assert len(room.turns[-1].audio) == 36 * FRAME
+
+
+def test_words_still_on_their_way_when_the_turn_ends_are_waited_for() -> None:
+    room = speaking_room()
+    judge(room, 0.1)
+    (asked,) = room.outputs_of(Transcribe)
+    room.protocol.transcript_delta(asked.item_id, "Hello ")
+    told = judge(room, *[0.1] * 8)
+    assert told[-2:] == [f"{NAME}.delta", "response.created"]
+    assert room.turns == []
+    room.protocol.transcript_delta(asked.item_id, "you")
+    room.protocol.transcribed(asked.item_id, room.now)
+    assert room.take() == [f"{NAME}.delta", f"{NAME}.completed"]
+    assert room.turns[-1].text == "Hello you"
+
+
+@pytest.mark.parametrize("has_come", [False, True])
+def test_words_of_a_pause_are_dropped_when_the_user_goes_on(has_come: bool) -> None:
+    room = speaking_room()
+    judge(room, 0.1)
+    (asked,) = room.outputs_of(Transcribe)
+    if has_come:
+        room.protocol.transcript_delta(asked.item_id, "Hello")
+        room.protocol.transcribed(asked.item_id, room.now)
+    assert judge(room, *[0.9] * 5) == []
+    assert (CancelTranscription(asked.item_id) in room.outputs) is not has_come
+    judge(room, *[0.1] * 16)
+    again = room.outputs_of(Transcribe)[-1]
+    assert again.item_id == asked.item_id
+    assert len(room.outputs_of(Transcribe)) == 2
+    room.protocol.transcript_delta(again.item_id, "Hello you")
+    room.protocol.transcribed(again.item_id, room.now)
+    room.take()
+    assert room.turns[-1].text == "Hello you"
+
+
+def test_a_pause_that_comes_with_the_speech_behind_it_is_another() -> None:
+    room = speaking_room()
+    judge(room, 0.1)
+    # The end is judged at once with what came after the pause.
+    told = judge(room, *[0.9] * 5, *[0.1] * 16)
+    assert told[-1] == "response.created"
+    first, second = room.outputs_of(Transcribe)
+    assert CancelTranscription(first.item_id) in room.outputs
+    assert len(second.samples) == (20 + 8 + 5 + 16) * FRAME
+
+
+def test_what_the_client_commits_in_a_pause_is_understood_anew() -> None:
+    room = speaking_room()
+    judge(room, 0.1)
+    (asked,) = room.outputs_of(Transcribe)
+    assert "input_audio_buffer.committed" in room.send("input_audio_buffer.commit")
+    assert CancelTranscription(asked.item_id) in room.outputs
+    assert np.array_equal(room.outputs_of(Transcribe)[-1].samples, tone(4.0))
+
+
+@pytest.mark.parametrize("event", ["input_audio_buffer.clear", "session.update"])
+def test_words_of_a_turn_that_is_forgotten_are_not_wanted(event: str) -> None:
+    room = speaking_room()
+    judge(room, 0.1)
+    (asked,) = room.outputs_of(Transcribe)
+    if event == "session.update":
+        room.update(audio={"input": {"turn_detection": None}})
+    else:
+        room.send(event)
+    assert CancelTranscription(asked.item_id) in room.outputs
+
+
+def test_words_that_could_not_be_had_early_are_asked_for_again() -> None:
+    room = speaking_room()
+    judge(room, 0.1)
+    room.protocol.transcription_failed(room.outputs_of(Transcribe)[0].item_id, "no", room.now)
+    assert room.take() == []
+    judge(room, *[0.1] * 8)
+    assert len(room.outputs_of(Transcribe)) == 2
+
+
+def test_of_a_long_turn_the_words_are_asked_for_once() -> None:
+    room = hearing_room(model_frame_samples=FRAME, turn_detection={"type": "server_vad"})
+    room.append(tone(18.0))
+    judge(room, *[0.9] * (16 * RATE // FRAME))
+    judge(room, *[0.1] * 10)
+    assert not room.outputs_of(Transcribe)
+    judge(room, *[0.1] * 10)
+    assert len(room.outputs_of(Transcribe)) == 1
+
+
+def test_a_short_silence_leaves_no_time_to_ask_early() -> None:
+    vad = {"type": "server_vad", "silence_duration_ms": 200}
+    room = hearing_room(model_frame_samples=FRAME, turn_detection=vad)
+    room.append(tone(2.0))
+    judge(room, *[0.9] * 10)
+    assert judge(room, *[0.1] * 6)[-1] == "response.created"
+    assert len(room.outputs_of(Transcribe)) == 1

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from realtime_transports.local_server.responders.pattern_sample import sample_of
+from realtime_transports.local_server.responders.pattern_sample import is_found, sample_of
 from realtime_transports.local_server.responders.slots import Slots
 
 __all__ = ["arguments_for", "fitted"]
@@ -251,11 +251,8 @@ class _Maker:
         said = [*self._slots.candidates(name), *whole.split(), whole]
         for candidate in (form for each in said for form in (each.strip(".,;:?!"), each.upper())):
             fits = shortest <= len(candidate) <= (longest or len(candidate))
-            try:
-                if fits and re.search(pattern, candidate):
-                    return candidate
-            except (re.error, OverflowError, RecursionError):
-                break  # a pattern that only other languages understand
+            if fits and is_found(pattern, candidate):
+                return candidate
         return sample_of(pattern, shortest) or whole
 
 

@@ -5,7 +5,8 @@ How a server asks a responder, turn by turn:
 1. A stream of the user's audio begins: `make_detector` gives what tells speech from silence in it;
    None leaves that to the server.
 2. The user's audio is committed: if the responder `can_transcribe`, the server asks `transcribe`
-   for the words, once, whether or not the client wants to see them.
+   for the words, whether or not the client wants to see them. It may ask sooner, in a pause that
+   is probably the end of a turn; if the user goes on, it closes that generator and asks again.
 3. A response begins: `respond` gets a `Turn`, whose `text` is what was written or, for speech, what
    step 2 gave; `audio` stays what was said.
 """

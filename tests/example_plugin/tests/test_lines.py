@@ -43,7 +43,7 @@ async def test_a_conversation_through_a_gateway(tmp_path):
     sink = PartsSink(tmp_path)
     async with (
         asyncio.timeout(30),
-        LocalRealtimeServer() as server,
+        LocalRealtimeServer(responder="parrot") as server,
         gateway_to(server.url) as url,
         make_lines(url=url, api_key="any", sink=sink) as transport,
     ):

@@ -1,0 +1,54 @@
+"""A folder of results, read for a report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from realtime_core.batch.results import ResultRow
+from realtime_core.batch.results_file import DESCRIPTION, read_rows
+from realtime_core.errors import UserError
+
+__all__ = ["Run", "read_run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The results of a batch, or of one conversation."""
+
+    name: str
+    folder: Path
+    """What the rows' recordings are named relative to."""
+    rows: tuple[ResultRow, ...]
+    """Ordered by id."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """How it was run, as far as it is known; for people."""
+
+
+def read_run(folder: Path) -> Run:
+    """The results that ``realtime batch`` has written to a folder, also while it still runs.
+
+    Raises:
+        UserError: There are none, or they are not in the form that this version writes.
+    """
+    rows = {row.id: row for row in read_rows(folder)}
+    if not rows:
+        raise UserError(f"{folder} has no results yet")
+    return Run(
+        name=folder.resolve().name or str(folder),
+        folder=folder,
+        rows=tuple(rows[each] for each in sorted(rows)),
+        settings=_read_settings(folder / DESCRIPTION),
+    )
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """They are told beside the results, which are worth a report without them too."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    settings = found.get("settings") if isinstance(found, dict) else None
+    return settings if isinstance(settings, dict) else {}
