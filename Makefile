@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 STAMP := $(VENV)/.installed-dev
+STAMP_ALL := $(VENV)/.installed-all
 # Many tests wait for audio in real time. A module's tests stay together: they share what is dear.
 PARALLEL ?= -n auto --dist loadscope -p no:benchmark
 
@@ -17,8 +18,9 @@ demo: $(INSTALLED)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-test-all: $(STAMP)
-	$(BIN)/python -m pytest $(PARALLEL)
+test-all: $(STAMP_ALL)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not alone"
+	$(BIN)/python -m pytest -p no:benchmark -m alone
 
 # Figures that the documentation names, measured here and now.
 bench: $(STAMP)
@@ -58,3 +60,7 @@ $(INSTALLED): pyproject.toml
 $(STAMP): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $(STAMP)
+
+$(STAMP_ALL): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable . --group dev --group slow
+	@touch $(STAMP_ALL)

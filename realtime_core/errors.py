@@ -151,30 +151,39 @@ class HistoryResetError(RealtimeError):
     """The server's conversation did not become the new history. The connection stays."""
 
     def __init__(
-        self, steps: tuple[HistoryStep, ...] = (), unrestored: tuple[str, ...] = ()
+        self,
+        steps: tuple[HistoryStep, ...] = (),
+        unrestored: tuple[str, ...] = (),
+        unclear: tuple[str, ...] = (),
     ) -> None:
         """Tell what was done, and what of it could not be undone.
 
         Args:
             steps: The steps in the order they were sent, with their errors.
             unrestored: Items that are not on the server as they were before.
+            unclear: Items of which nobody knows, as the server did not answer.
         """
         failed = [step for step in steps if step.error is not None]
         first = f", first {failed[0].kind} {failed[0].item_id}: {failed[0].error}" if failed else ""
-        undone = (
-            f"these items are not as they were before: {', '.join(unrestored)}"
-            if unrestored
-            else "the old history is there again"
-        )
+        undone = [
+            f"these items are {how}: {', '.join(ids)}"
+            for how, ids in (
+                ("not as they were before", unrestored),
+                ("unclear, as the server did not answer", unclear),
+            )
+            if ids
+        ] or ["the old history is there again"]
         super().__init__(
-            f"{len(failed)} of {len(steps)} steps of a reset of the history failed{first}; {undone}"
+            f"{len(failed)} of {len(steps)} steps of a reset of the history failed{first}; "
+            + "; ".join(undone)
         )
         self.steps = steps
         self.unrestored = unrestored
+        self.unclear = unclear
 
     def __reduce__(self) -> tuple[object, ...]:
         """Take the steps along, so that the error can come out of another process."""
-        return type(self), (self.steps, self.unrestored), self.__dict__
+        return type(self), (self.steps, self.unrestored, self.unclear), self.__dict__
 
 
 class PluginError(RealtimeError):

@@ -95,15 +95,23 @@ def merged_item(known: RealtimeItem, item: RealtimeItem) -> RealtimeItem:
     return item
 
 
-def transcribed_item(item: RealtimeItem, transcript: object) -> RealtimeItem:
-    """The user's speech with its transcript; any other item as it is."""
+def transcribed_item(
+    item: RealtimeItem, transcript: object, content_index: object = None
+) -> RealtimeItem:
+    """The user's speech with the transcript of a part; any other item as it is.
+
+    Args:
+        item: Any item.
+        transcript: What was said.
+        content_index: The part; None where that was not said, and so for each that is audio.
+    """
     if not isinstance(item, UserMessageItem):
         return item
     content = [
         part.model_copy(update={"transcript": transcript})
-        if isinstance(part, InputAudioContent)
+        if content_index in (None, index) and isinstance(part, InputAudioContent)
         else part
-        for part in item.content
+        for index, part in enumerate(item.content)
     ]
     return item.model_copy(update={"content": content, "status": "completed"})
 
@@ -158,7 +166,8 @@ def _with_transcript(
     index = _index_of(history, event.get("item_id"))
     if event.get("type") != TRANSCRIPTION_COMPLETED or index is None:
         return tuple(history)
-    heard = transcribed_item(history[index], event.get("transcript"))
+    transcript, part = event.get("transcript"), event.get("content_index")
+    heard = transcribed_item(history[index], transcript, part)
     return (*history[:index], heard, *history[index + 1 :])
 
 

@@ -6,7 +6,8 @@ something that stays comes after it. What cannot be created is refused before an
 
 A function call with its output is two items on the server. An item that both histories hold stays
 untouched: should the server have deleted it meanwhile, it is not brought back, and as it is gone,
-or about to go, no other item is told to follow it.
+or about to go, no other item is told to follow it. The same holds for items of a connection before,
+which this server never had; nor are these deleted.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ class ServerView(Protocol):
 
     def is_present(self, item_id: str) -> bool:
         """Whether nothing says that the item is gone or about to go."""
+
+    def is_former(self, item_id: str) -> bool:
+        """Whether the item is of a connection before, so that this server never had it."""
 
     def hidden_after(self, item_id: str) -> list[str]:
         """The items right behind one that no history shows."""
@@ -81,6 +85,7 @@ def plan_reset(
     old, new = with_call_ids(old, view), with_call_ids(new, view)
     absent = _absent_in_both(old, new, view)
     old, new = ([i for i in items if item_id_of(i) not in absent] for items in (old, new))
+    old = [item for item in old if not view.is_former(item_id_of(item))]
     diff = diff_history(old, new, audio_as_transcript=audio_as_transcript)
     _refuse_mcp_items(old, diff)
     created = {item_id_of(i): i for i in (*diff.additions, *diff.updates, *diff.moves)}
@@ -103,7 +108,7 @@ def item_id_of(item: ItemLike) -> str:
 
 
 def _absent_in_both(old: Sequence[ItemLike], new: Sequence[ItemLike], view: ServerView) -> set[str]:
-    """Items that would stay if the server had not deleted them, or were not about to."""
+    """Items that would stay if they were on the server, or were not about to go."""
     known = {item_id_of(item): item for item in old}
     return {
         item_id

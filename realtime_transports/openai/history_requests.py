@@ -6,6 +6,9 @@ undone: the server is brought from where it is now to what the old history was, 
 be created again, and when that is answered too, the failure is told with what was done and what
 could not be undone.
 
+An item of a connection before is not on the server. One that the new history lacks leaves the
+history that is shown when the reset is applied; one that changes is created.
+
 It is not undone where that would do harm or cannot be known: where a request was not answered in
 time, where another reset has begun since, and where the link is gone. A deletion that is refused
 while its item is known to be gone has what it wanted.
@@ -13,7 +16,7 @@ while its item is known to be gone has what it wanted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +55,14 @@ class _Reset:
     """The reset that this one undoes."""
     is_told: bool = False
     """Whether the program has heard of the failure, by the server's error or by its own call."""
-    is_unclear: bool = False
-    """Whether a request was not answered, so that nobody knows what the server holds."""
+    unanswered: set[str] = field(default_factory=set)
+    """Event ids of requests given up, so that nobody knows what the server holds."""
     lost: list[str] = field(default_factory=list)
     """Items that are not as they were, after undoing."""
+    former: frozenset[str] = frozenset()
+    """Items of the old history that are of a connection before."""
+    leaving: frozenset[str] = frozenset()
+    """Those of them that the new history lacks."""
 
 
 class HistoryRequests:
@@ -83,6 +90,7 @@ class HistoryRequests:
         self._latest: _Reset | None = None
         self._sends: list[JsonObject] = []
         self._failures: list[Exception] = []
+        self._left: list[str] = []
 
     # What comes out
 
@@ -95,6 +103,11 @@ class HistoryRequests:
         """Failures that nobody waits for, to be told as `error`."""
         failures, self._failures = self._failures, []
         return failures
+
+    def take_left(self) -> list[str]:
+        """Items that have left the history without the server, to be told as `item_deleted`."""
+        left, self._left = self._left, []
+        return left
 
     @property
     def next_deadline(self) -> float | None:
@@ -118,8 +131,13 @@ class HistoryRequests:
             UserError: The server cannot be brought to `new`.
         """
         steps = plan_reset(old, new, self, audio_as_transcript=audio_as_transcript)
-        old = with_call_ids(old, self)
-        reset = self._latest = _Reset(old, self._now + ANSWER_DEADLINE_S)
+        former = frozenset(filter(self.is_former, map(item_id_of, old)))
+        reset = self._latest = _Reset(
+            [item for item in with_call_ids(old, self) if item_id_of(item) not in former],
+            self._now + ANSWER_DEADLINE_S,
+            former=former,
+            leaving=former.difference(map(item_id_of, new)),
+        )
         self._begin(reset, steps)
         return reset.handle
 
@@ -162,7 +180,7 @@ class HistoryRequests:
             return False
         late = [reset for reset in self._under_way if reset.deadline <= now]
         for reset in late:
-            reset.is_unclear = True
+            reset.unanswered |= reset.waiting
             error = TransportError(f"the server did not answer within {ANSWER_DEADLINE_S:g} s")
             for event_id in list(reset.waiting):
                 self._answered(event_id, error)
@@ -187,7 +205,11 @@ class HistoryRequests:
         kinds = self._last_kind.get(item_id)
         if kinds:
             return kinds[next(reversed(kinds))] == "create"
-        return not self._store.is_gone(item_id)
+        return not (self._store.is_gone(item_id) or self._store.is_former(item_id))
+
+    def is_former(self, item_id: str) -> bool:
+        """Whether the item is of a connection before, and is not asked for on this one."""
+        return item_id not in self._last_kind and self._store.is_former(item_id)
 
     def hidden_after(self, item_id: str) -> list[str]:
         """The items right behind one that no history shows."""
@@ -233,29 +255,35 @@ class HistoryRequests:
     def _finish(self, reset: _Reset) -> None:
         self._under_way.remove(reset)
         if reset.origin is not None:
-            failed = [item_id_of(reset.steps[event_id].item) for event_id in reset.errors]
-            self._fail(reset.origin, [*reset.lost, *failed])
+            failed = [event_id for event_id in reset.errors if event_id not in reset.unanswered]
+            unclear = _items_of(reset, reset.unanswered)
+            self._fail(reset.origin, [*reset.lost, *_items_of(reset, failed)], unclear)
         elif not reset.errors:
+            self._left += filter(self._store.forget_former, sorted(reset.leaving))
             reset.handle.settle(_told(reset))
-        elif reset.is_unclear or reset is not self._latest:
-            self._fail(reset, [item_id_of(reset.steps[e].item) for e in _applied(reset)])
+        elif reset.unanswered or reset is not self._latest:
+            self._fail(reset, _items_of(reset, _applied(reset)), _items_of(reset, reset.unanswered))
         else:
             self._undo(reset)
 
     def _undo(self, reset: _Reset) -> None:
         current = _current(reset)
         target, lost = _reachable(reset.old, current)
+        lost += [i for i in _items_of(reset, _applied(reset)) if i in reset.former]
         undoing = _Reset(reset.old, self._now + ANSWER_DEADLINE_S, origin=reset, lost=lost)
         try:
             steps = plan_reset(current, target, self)
         except RealtimeError:  # the old history is no list that a server can hold
-            self._fail(reset, [item_id_of(reset.steps[e].item) for e in _applied(reset)])
+            self._fail(reset, _items_of(reset, _applied(reset)))
         else:
             self._begin(undoing, steps)
 
-    def _fail(self, reset: _Reset, lost: Sequence[str]) -> None:
-        error = HistoryResetError(_told(reset), unrestored=tuple(dict.fromkeys(lost)))
-        if not reset.handle.fail(error) and not (reset.is_told and not lost):
+    def _fail(self, reset: _Reset, lost: Sequence[str], unclear: Sequence[str] = ()) -> None:
+        # A dict: each id once, in the order of the first.
+        changed = tuple(dict.fromkeys(item_id for item_id in lost if item_id not in unclear))
+        error = HistoryResetError(_told(reset), changed, tuple(dict.fromkeys(unclear)))
+        is_told = reset.is_told and not lost and not unclear
+        if not reset.handle.fail(error) and not is_told:
             self._failures.append(error)
 
 
@@ -268,6 +296,11 @@ def _discard(index: dict[Any, dict[str, Any]], key: object, event_id: str) -> No
 
 def _applied(reset: _Reset) -> list[str]:
     return [event_id for event_id in reset.steps if event_id not in reset.errors]
+
+
+def _items_of(reset: _Reset, event_ids: Collection[str]) -> list[str]:
+    """The items that requests are about, in the order of these."""
+    return [item_id_of(step.item) for e, step in reset.steps.items() if e in event_ids]
 
 
 def _told(reset: _Reset) -> tuple[HistoryStep, ...]:

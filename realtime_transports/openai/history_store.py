@@ -7,8 +7,10 @@ the call), lists of tools. Their places are kept too, as other items come after 
 Rules: The server says where an item is when it is added, and that holds for good; an update that
 comes before goes to the end until then. An item that was deleted comes back only when it is added
 again: what a response still says of it is of no item any more. What a response says beside the
-conversation is no part of it. After a reconnection the server's conversation is empty, so what is
-then its first item comes after all that was before.
+conversation is no part of it, but an item that is added always is one, for some servers say of
+every response that it is beside. After a reconnection the server's conversation is empty, so what
+is then its first item comes after all that was before, and so does an item of the old conversation
+that is added to the new one.
 """
 
 from __future__ import annotations
@@ -61,6 +63,8 @@ class HistoryStore:
         """Of which the server said where they are."""
         self._front = ItemOrder.FRONT
         """What comes before the first item of this connection."""
+        self._former: set[str] = set()
+        """Items of connections before, which the server has not."""
         self._gone: set[str] = set()
         self._deleted: set[str] = set()
         """Those that are gone, and those that were created again since."""
@@ -94,6 +98,10 @@ class HistoryStore:
     def is_gone(self, item_id: str) -> bool:
         """Whether the server has said that it deleted the item."""
         return item_id in self._gone
+
+    def is_former(self, item_id: str) -> bool:
+        """Whether the item is of a connection before, and not of this one."""
+        return item_id in self._former
 
     def call_id_of(self, item_id: str) -> str | None:
         """What the output of a function call names; None where that was not told."""
@@ -133,7 +141,8 @@ class HistoryStore:
                     self._show(truncated_item(item, event["content_index"], end_ms))
             case _ if event["type"] == TRANSCRIPTION_COMPLETED:
                 if item := self._items.get(event["item_id"]):
-                    self._show(transcribed_item(item, event["transcript"]))
+                    part = event.get("content_index")
+                    self._show(transcribed_item(item, event["transcript"], part))
             case _:
                 self._receive_response(event)
         return None
@@ -187,6 +196,13 @@ class HistoryStore:
         elif item_id in self._order:
             self._remove(item_id)
 
+    def forget_former(self, item_id: str) -> bool:
+        """Take out an item of a connection before; whether it was one."""
+        if item_id not in self._former:
+            return False
+        self._remove(item_id)
+        return True
+
     def note_call(self, item_id: str, call_id: str) -> None:
         """What the output of a function call will name."""
         if not call_id or item_id in self._gone:
@@ -208,6 +224,7 @@ class HistoryStore:
         self._answered.clear()
         self._calls_told.clear()
         self._front = self._order.last
+        self._former = set(self._order)
 
     # Inside
 
@@ -229,7 +246,7 @@ class HistoryStore:
         if is_added:
             self._gone.discard(item_id)
             self._outside.discard(item_id)
-        if not item_id or item_id in self._gone:
+        if not item_id or item_id in self._gone or item_id in self._outside:
             return None
         self._place(item_id)
         if "previous_item_id" in event:
@@ -247,8 +264,9 @@ class HistoryStore:
             case "response.done":
                 self._beside.discard(event["response"].get("id") or "")
             case "response.output_item.added" | "response.output_item.done":
-                if event.get("response_id") in self._beside:
-                    self._outside.add(event["item"].get("id") or "")
+                item_id = event["item"].get("id") or ""
+                if event.get("response_id") in self._beside and not self._is_here(item_id):
+                    self._outside.add(item_id)
 
     def _receive_call(self, item: JsonObject, *, is_done: bool) -> None:
         self.note_call(item["id"], item.get("call_id") or "")
@@ -309,8 +327,16 @@ class HistoryStore:
 
     def _place(self, item_id: str) -> None:
         """Give an item that is new its place at the end, for now."""
+        if item_id in self._former:
+            known = self._items.get(item_id)
+            self._remove(item_id)
+            if known is not None:
+                self._show(known)
         if item_id not in self._order:
             self._order.put(item_id, self._order.last)
+
+    def _is_here(self, item_id: str) -> bool:
+        return item_id in self._order and item_id not in self._former
 
     def _place_after(self, item_id: str, previous: str | None) -> None:
         """Put an item where the server says, unless it has said so before."""
@@ -330,5 +356,6 @@ class HistoryStore:
             self._front = self._order.before(item_id)
         self._order.remove(item_id)
         self._placed.discard(item_id)
+        self._former.discard(item_id)
         self._items.pop(item_id, None)
         self._shown = None

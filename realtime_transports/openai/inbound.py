@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from realtime_core.errors import ProtocolError
 from realtime_core.events import (
@@ -28,9 +28,10 @@ from realtime_core.events import (
 from realtime_core.items import RealtimeItem, parse_item
 from realtime_transports.openai import wire
 
-__all__ = ["audio_event", "derived_events"]
+__all__ = ["audio_event", "derived_events", "drifted_turn_done"]
 
 JsonObject = dict[str, Any]
+Value = TypeVar("Value")
 
 
 def derived_events(event: JsonObject) -> list[Emit]:
@@ -71,6 +72,28 @@ def audio_event(event: JsonObject) -> AudioEvent:
     )
 
 
+def drifted_turn_done(event: JsonObject) -> Emit:
+    """The `turn_done` of a `response.done` that has no known form: what of it can be read."""
+    response = _read(event, "response", dict) or {}
+    usage = _read(response, "usage", dict) or {}
+    tokens_in, tokens_out = (
+        _read(usage, f"{side}_tokens", int) or 0 for side in ("input", "output")
+    )
+    details_in, details_out = (
+        _read(usage, f"{side}_token_details", dict) or {} for side in ("input", "output")
+    )
+    spent = TurnUsage(tokens_in, tokens_out, tokens_in + tokens_out, details_in, details_out)
+    turn = TurnResponse(
+        _read(response, "id", str) or "", _read(response, "output", list) or [], spent
+    )
+    return Emit("turn_done", (TurnDone(turn),))
+
+
+def _read(fields: JsonObject, name: str, kind: type[Value]) -> Value | None:
+    value = fields.get(name)
+    return value if isinstance(value, kind) else None
+
+
 def _unreadable(event: JsonObject, exc: Exception) -> Emit:
     item = event.get("item")
     what = f"item {item.get('id')!r}" if isinstance(item, dict) else "an object"
@@ -86,7 +109,7 @@ def _response_created(event: JsonObject) -> list[Emit]:
 def _response_done(event: JsonObject) -> list[Emit]:
     response = event["response"]
     usage = response.get("usage") or {}
-    tokens_in, tokens_out = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    tokens_in, tokens_out = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
     details_in = usage.get("input_token_details") or {}
     details_out = usage.get("output_token_details") or {}
     counts = (tokens_in, tokens_out, tokens_in + tokens_out)
@@ -184,7 +207,7 @@ def _message(item: JsonObject, *, status: str, **place: object) -> RealtimeItem:
     if "content" in item:
         fields["content"] = [_content_part(part, role) for part in item["content"]]
     if role != "system":
-        fields["status"] = item.get("status", status)
+        fields["status"] = item.get("status") or status
     return parse_item(fields)
 
 
@@ -218,7 +241,7 @@ def _mcp_status(event: JsonObject) -> str:
         case "conversation.item.retrieved":
             # The API gives such items no status; a server that does knows best.
             by_output = "in_progress" if item.get("output") is None else "completed"
-            return str(item.get("status", by_output))
+            return str(item.get("status") or by_output)
         case _:
             return "in_progress"
 
@@ -230,7 +253,7 @@ def _approval_request(item: JsonObject) -> RealtimeItem:
 
 
 def _item_id(item: Mapping[str, Any]) -> JsonObject:
-    return {"item_id": item["id"]} if "id" in item else {}
+    return {"item_id": item["id"]} if item.get("id") is not None else {}
 
 
 def _picked(fields: Mapping[str, Any], *names: str) -> JsonObject:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from realtime_core.errors import ProtocolError, TransportError
-from realtime_core.events import Emit, ErrorEvent
+from realtime_core.events import Emit, ErrorEvent, ItemDeleted
 from realtime_core.handles import HistoryResetHandle, ResponseHandle
 from realtime_core.history import ItemLike
 from realtime_core.items import RealtimeItem
@@ -27,7 +27,7 @@ from realtime_transports.openai.history_store import (
     REMEMBERED_EVENTS,
     HistoryStore,
 )
-from realtime_transports.openai.inbound import derived_events
+from realtime_transports.openai.inbound import derived_events, drifted_turn_done
 from realtime_transports.openai.outbound import ApprovalRequest, Message, ToolCall
 from realtime_transports.openai.sequencer import ResponseCreateSequencer
 from realtime_transports.openai.server_events import has_known_form
@@ -351,7 +351,10 @@ class ClientProtocol:
         if event["type"] in ("response.created", "response.done"):
             # Its form has drifted, but a response has begun or ended: who waits for that would
             # wait for ever.
+            was_ongoing = self.ongoing_response
             self._note_response(event)
+            if was_ongoing and not self.ongoing_response:
+                self._emits.append(drifted_turn_done(event))
         elif event["type"] == "conversation.item.created" and isinstance(event.get("item"), dict):
             # What servers older than the GA API call "added".
             self._settle_creation(event["item"].get("id"))
@@ -435,6 +438,8 @@ class ClientProtocol:
         """Send and tell what the resets of the history need."""
         for event in self._history_requests.take_sends():
             self._send(event, partial(self._history_requests.not_sent, event["event_id"]))
+        for item_id in self._history_requests.take_left():
+            self._emit("item_deleted", ItemDeleted(item_id))
         for error in self._history_requests.take_failures():
             self._emit("error", ErrorEvent(error))
 

@@ -177,7 +177,7 @@ _CONTENT = _shape(
 )
 _TOOL = _shape(name=_TEXT, description=_maybe(_TEXT), input_schema=_optional(_object()))
 _ITEM = _shape(
-    id=_optional(_TEXT),
+    id=_maybe(_TEXT),
     type=_optional(
         _words(
             "message",
@@ -190,11 +190,11 @@ _ITEM = _shape(
             "mcp_approval_response",
         )
     ),
-    status=_optional(_words("in_progress", "completed", "incomplete")),
+    status=_maybe(_words("in_progress", "completed", "incomplete")),
     role=_optional(_words("user", "assistant", "system")),
     content=_optional(_list(_CONTENT)),
     name=_optional(_TEXT),
-    call_id=_optional(_TEXT),
+    call_id=_maybe(_TEXT),
     arguments=_optional(_TEXT),
     output=_maybe(_TEXT),
     server_label=_optional(_TEXT),
@@ -204,15 +204,15 @@ _ITEM = _shape(
     reason=_maybe(_TEXT),
 )
 _PART = _shape(
-    type=_optional(_words("text", "audio", "output_text", "output_audio")),
+    type=_maybe(_words("text", "audio", "output_text", "output_audio")),
     audio=_maybe(_TEXT),
     text=_maybe(_TEXT),
     transcript=_maybe(_TEXT),
 )
 _USAGE = _shape(
-    input_tokens=_optional(_NUMBER),
+    input_tokens=_maybe(_NUMBER),
     input_token_details=_maybe(_object()),
-    output_tokens=_optional(_NUMBER),
+    output_tokens=_maybe(_NUMBER),
     output_token_details=_maybe(_object()),
 )
 _AUDIO = _shape(output=_maybe(_object(_shape(voice=_maybe(_TEXT)))))
@@ -233,20 +233,22 @@ _TOKENS = _shape(
     type=_words("tokens"),
     total_tokens=_NUMBER,
     input_tokens=_NUMBER,
-    input_token_details=_object(_shape(text_tokens=_NUMBER, audio_tokens=_NUMBER)),
+    input_token_details=_maybe(
+        _object(_shape(text_tokens=_maybe(_NUMBER), audio_tokens=_maybe(_NUMBER)))
+    ),
     output_tokens=_NUMBER,
 )
 _DURATION = _shape(type=_words("duration"), seconds=_NUMBER)
 _LIMIT = _shape(
-    name=_optional(_TEXT),
-    limit=_optional(_NUMBER),
-    remaining=_optional(_NUMBER),
-    reset_seconds=_optional(_NUMBER),
+    name=_maybe(_TEXT),
+    limit=_maybe(_NUMBER),
+    remaining=_maybe(_NUMBER),
+    reset_seconds=_maybe(_NUMBER),
 )
 _FAILURE = _shape(
     code=_maybe(_TEXT), message=_maybe(_TEXT), param=_maybe(_TEXT), type=_maybe(_TEXT)
 )
-_CONVERSATION = _shape(id=_optional(_TEXT), object=_optional(_words("realtime.conversation")))
+_CONVERSATION = _shape(id=_maybe(_TEXT), object=_maybe(_words("realtime.conversation")))
 
 # The events
 
@@ -284,14 +286,17 @@ _SHAPES: dict[str, _Shape] = {
     ),
     "conversation.item.input_audio_transcription.delta": _shape(
         _ITEM_ID,
-        content_index=_optional(_NUMBER),
-        delta=_optional(_TEXT),
+        content_index=_maybe(_NUMBER),
+        delta=_maybe(_TEXT),
         logprobs=_maybe(_list()),
     ),
+    "conversation.item.input_audio_transcription.segment": _shape(_ITEM_ID, text=_TEXT),
     "conversation.item.input_audio_transcription.failed": _shape(
         _ITEM_ID, content_index=_NUMBER, error=_object(_FAILURE)
     ),
     "input_audio_buffer.cleared": _EVENT,
+    # The API gives this one no event_id.
+    "input_audio_buffer.dtmf_event_received": _shape(_WITHOUT_ID, event=_TEXT),
     "input_audio_buffer.committed": _shape(_ITEM_ID, previous_item_id=_maybe(_TEXT)),
     "input_audio_buffer.speech_started": _shape(_ITEM_ID, audio_start_ms=_NUMBER),
     "input_audio_buffer.speech_stopped": _shape(_ITEM_ID, audio_end_ms=_NUMBER),

@@ -120,11 +120,23 @@ class WebSocketProtocol(ClientProtocol):
                 self._note_format(event["response"])
                 self._note_created(event["response"].get("id"))
             case "response.done":
-                response_id = event["response"].get("id")
-                self._live_formats.pop(response_id, None)
-                self._silenced.discard(response_id)
+                self._forget_response(event["response"].get("id"))
             case "input_audio_buffer.speech_started":
                 self._yield_to_speech()
+
+    def _receive_unknown(self, event: JsonObject) -> None:
+        super()._receive_unknown(event)
+        if event["type"] == "response.done":
+            response_id = _member(event, "response", "id")
+            if isinstance(response_id, str):
+                self._forget_response(response_id)
+            elif not self.ongoing_response:
+                self._forget_response(XX)
+
+    def _forget_response(self, response_id: str | None) -> None:
+        if response_id is not None:
+            self._live_formats.pop(response_id, None)
+            self._silenced.discard(response_id)
 
     def _yield_to_speech(self) -> None:
         """The user talks: stop what is heard. What is not heard yet is the server's to stop."""
@@ -150,7 +162,7 @@ class WebSocketProtocol(ClientProtocol):
         self._interrupted.update(cut.place.item_id for cut in cuts)
         self._due_truncations += self._unsent_truncations + [_truncation(cut) for cut in cuts]
         self._unsent_truncations.clear()
-        return True
+        return is_cut_off or bool(self._due_truncations)
 
     def _take_audio(self, event: JsonObject) -> list[Emit]:
         place = _place(event)

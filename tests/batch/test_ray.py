@@ -21,6 +21,7 @@ from tests.end_to_end.commands import Ended, Running
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.timeout(300),
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed"),
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),

@@ -194,6 +194,19 @@ def test_a_completed_transcription_fills_the_users_speech():
     assert update_history((user("a"),), event) == (user("a"),)
 
 
+def test_a_transcription_is_of_the_part_that_it_names():
+    parts = [InputAudioContent(), InputAudioContent()]
+    item = UserMessageItem(item_id="u", status="in_progress", content=parts)
+    event = {
+        "type": "conversation.item.input_audio_transcription.completed",
+        "item_id": "u",
+        "content_index": 1,
+        "transcript": "second",
+    }
+    (told,) = update_history((item,), event)
+    assert [part.transcript for part in told.content] == [None, "second"]
+
+
 def test_up_to_where_speech_was_heard_outlives_an_update():
     history = (truncated_item(spoken("s", transcript="hello"), 0, 300),)
     assert update_history(history, spoken("s"))[0].content[0].audio_end_ms == 300

@@ -301,6 +301,69 @@ def test_a_new_connection_begins_with_nothing_deleted(protocol):
     assert sent(protocol) == [("create", "d", "b")]
 
 
+def connected_again(protocol: ClientProtocol) -> tuple[Any, ...]:
+    """A history whose first two items are of the connection before."""
+    protocol.receive(added(message("old1")))
+    protocol.receive(added(message("old2"), "old1"))
+    protocol.link_closed()
+    protocol.link_opened(None)
+    protocol.receive(added(message("now")))
+    protocol.take_sends()
+    protocol.take_emits()
+    return protocol.history
+
+
+def test_an_item_of_the_connection_before_is_no_place_to_follow(protocol):
+    old1, old2, now = connected_again(protocol)
+    protocol.reset_history((old1, old2, now), (old1, old2, text("x"), now))
+    assert sent(protocol) == [("create", "x", "root")]
+
+
+def test_an_item_of_the_connection_before_leaves_the_history_without_the_server(protocol):
+    history = connected_again(protocol)
+    handle = protocol.reset_history(history, history[1:])
+    assert (handle.is_settled, protocol.take_sends()) == (True, [])
+    assert [item.item_id for item in protocol.history] == ["old2", "now"]
+    (told,) = protocol.take_emits()
+    assert (told.type, told.args[0].item_id) == ("item_deleted", "old1")
+
+
+def test_what_is_of_the_connection_before_stays_until_the_reset_is_applied(protocol):
+    history = connected_again(protocol)
+    protocol.reset_history(history, (*history[1:], text("x")))
+    (create,) = protocol.take_sends()
+    protocol.receive(refused(create["event_id"]))
+    assert (protocol.take_sends(), protocol.history) == ([], history)
+    protocol.reset_history(history, (*history[1:], text("x")))
+    protocol.receive(added(message("x"), "now"))
+    assert [item.item_id for item in protocol.history] == ["old2", "now", "x"]
+
+
+async def test_an_item_of_the_connection_before_that_changes_is_created_and_undone():
+    protocol = opened()
+    old1, old2, now = connected_again(protocol)
+    handle = protocol.reset_history((old1, old2, now), (old1, text("old2", "y"), now, text("x")))
+    first, second = protocol.take_sends()
+    assert (first["item"]["id"], first["previous_item_id"]) == ("old2", "root")
+    protocol.receive(added(first["item"]))
+    assert [item.item_id for item in protocol.history] == ["old1", "old2", "now"]
+    protocol.receive(refused(second["event_id"]))
+    assert [e.get("item_id") for e in obey(protocol)] == ["old2"]
+    assert (await failure(handle)).unrestored == ("old2",)  # what was shown of it is gone
+
+
+def test_what_is_of_the_connection_before_can_be_brought_to_the_new_one(protocol):
+    old1, old2, now = connected_again(protocol)
+    protocol.reset_history((now,), (old2, old1, now))
+    assert sent(protocol) == [("create", "old2", "root"), ("create", "old1", "old2")]
+    protocol.receive(added(message("old2"), None))
+    protocol.receive(added(message("old1"), "old2"))
+    assert [item.item_id for item in protocol.history] == ["old2", "old1", "now"]
+    history = protocol.history
+    protocol.reset_history(history, history[1:])
+    assert sent(protocol) == [("delete", "old2")]
+
+
 # What comes of it
 
 
@@ -423,6 +486,29 @@ async def test_undoing_may_fail_too():
     assert protocol.take_sends() == []
 
 
+async def test_undoing_that_is_not_answered_leaves_it_unclear():
+    protocol = opened()
+    handle = protocol.reset_history(texts("ab"), texts("bc"))
+    _, create = protocol.take_sends()
+    protocol.receive(deleted("a"))
+    protocol.receive(refused(create["event_id"]))
+    protocol.take_sends()
+    protocol.advance(ANSWER_DEADLINE_S)
+    error = await failure(handle)
+    assert (error.unrestored, error.unclear) == ((), ("a",))
+    assert errors_told(protocol)[-1] is error
+
+
+async def test_a_reset_of_which_nothing_was_answered_does_not_claim_that_all_is_as_before():
+    protocol = opened()
+    handle = protocol.reset_history(texts("ab"), texts("b"))
+    protocol.take_sends()
+    protocol.advance(ANSWER_DEADLINE_S)
+    error = await failure(handle)
+    assert (error.unrestored, error.unclear) == ((), ("a",))
+    assert "is there again" not in str(error)
+
+
 def test_a_failure_that_the_servers_error_told_is_not_told_again(protocol):
     protocol.reset_history([], [text("a")])
     (create,) = protocol.take_sends()
@@ -492,7 +578,9 @@ async def test_a_reset_that_the_server_does_not_answer_fails_and_is_not_undone()
     assert not handle.is_settled
     protocol.advance(100 + ANSWER_DEADLINE_S)
     error = await failure(handle)
-    assert (error.unrestored, protocol.take_sends()) == (("b",), [])
+    assert (error.unrestored, error.unclear, protocol.take_sends()) == (("b",), ("c",), [])
+    assert "not as they were before: b" in str(error)
+    assert "unclear, as the server did not answer: c" in str(error)
     assert errors_told(protocol) == [error]
     assert protocol.next_deadline is None
 
@@ -510,6 +598,9 @@ async def test_a_reset_ends_with_the_connection():
 
 
 def test_the_error_keeps_its_steps_on_the_way_to_another_process():
-    error = HistoryResetError((HistoryStep("delete", "a", OSError("x")),), unrestored=("a",))
+    error = HistoryResetError(
+        (HistoryStep("delete", "a", OSError("x")),), unrestored=("a",), unclear=("b",)
+    )
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (str(copy), copy.unrestored, len(copy.steps)) == (str(error), ("a",), 1)
+    assert copy.unclear == ("b",)

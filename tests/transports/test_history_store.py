@@ -123,6 +123,16 @@ def test_the_last_of_the_old_conversation_may_go(protocol):
     assert ids(protocol) == ["a", "c"]
 
 
+def test_an_item_of_the_old_conversation_that_is_added_to_the_new_one_is_where_that_says(protocol):
+    receive(protocol, added(item("a"), None), added(item("b"), "a"))
+    protocol.link_closed()
+    protocol.link_opened(None)
+    receive(protocol, added(item("c"), None), added(item("b"), "c"), added(item("a"), "c"))
+    assert ids(protocol) == ["c", "a", "b"]
+    receive(protocol, added(item("first"), None))
+    assert ids(protocol) == ["first", "c", "a", "b"]
+
+
 @given(moves=st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 9)), max_size=30))
 @settings(deadline=None)
 def test_an_order_is_that_of_a_list(moves):
@@ -180,6 +190,25 @@ def test_a_response_beside_the_conversation_is_no_part_of_it(protocol):
     assert ids(protocol) == []
     receive(protocol, event("response.done", response=response), made(spoken("t"), response="r2"))
     assert ids(protocol) == ["t"]
+
+
+@pytest.mark.parametrize("is_named_by_its_response_first", [True, False])
+def test_an_item_that_is_added_is_part_of_the_conversation_whatever_its_response_says(
+    protocol, is_named_by_its_response_first
+):
+    response = {"id": "r", "conversation_id": None}  # some servers say so of every response
+    receive(protocol, event("response.created", response=response))
+    announced = [made(spoken("s"), "added"), added(spoken("s"), None)]
+    receive(protocol, *(announced if is_named_by_its_response_first else announced[::-1]))
+    receive(protocol, made(spoken("s", "hello")), added(spoken("s", "hello"), None, moment="done"))
+    assert protocol.history[0].content[0].transcript == "hello"
+
+
+def test_an_item_beside_the_conversation_has_no_place_in_it(protocol):
+    response = {"id": "r", "conversation_id": None}
+    receive(protocol, event("response.created", response=response), made(spoken("s"), "added"))
+    receive(protocol, added(spoken("s"), moment="done"), made(spoken("s", "hello")))
+    assert ids(protocol) == []
 
 
 # Function calls
@@ -287,6 +316,21 @@ def test_the_users_speech_gets_its_transcript(protocol):
     receive(protocol, completed, {**completed, "item_id": "nobody"})
     assert protocol.history[0].content[0].transcript == "hello"
     assert protocol.history[0].status == "completed"
+
+
+def test_each_part_of_the_users_speech_gets_its_own_transcript(protocol):
+    content = [{"type": "input_audio"}, {"type": "input_text", "text": "x"}]
+    receive(protocol, added(item("u", content=[*content, {"type": "input_audio"}]), None))
+    for index, words in ((2, "second"), (0, "first")):
+        completed = event(
+            "conversation.item.input_audio_transcription.completed",
+            item_id="u",
+            content_index=index,
+            transcript=words,
+        )
+        receive(protocol, completed)
+    first, _, second = protocol.history[0].content
+    assert (first.transcript, second.transcript) == ("first", "second")
 
 
 def test_the_history_is_made_anew_only_when_it_has_changed(protocol):

@@ -11,6 +11,7 @@ from realtime_core.events import Emit
 from realtime_core.items import McpCallItem
 from realtime_transports.openai.inbound import derived_events
 from realtime_transports.openai.protocol import ClientProtocol
+from realtime_transports.openai.websocket_protocol import WebSocketProtocol
 
 MCP_CALL = {"id": "m", "type": "mcp_call", "name": "search", "arguments": "{}"}
 CALL = {
@@ -142,6 +143,53 @@ def test_what_cannot_be_read_is_told_as_error_beside_the_event(raw: dict[str, An
     assert error.__cause__ is not None
     item = raw.get("item") or {}
     assert repr(item.get("id")) in str(error) or not item
+
+
+def test_a_message_without_a_known_status_has_the_one_that_the_event_implies() -> None:
+    told = derived_events(item_done({**MESSAGE, "status": None}))
+    assert payload(told, "item_update").status == "completed"
+
+
+def test_tokens_that_were_not_counted_are_none() -> None:
+    usage = {"input_tokens": None, "output_tokens": None}
+    told = derived_events(event("response.done", response={"id": "r", "usage": usage}))
+    assert payload(told, "usage_update").total_tokens == 0
+
+
+@pytest.mark.parametrize("cls", [ClientProtocol, WebSocketProtocol])
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"id": "r", "status": "brand_new", "output": [MESSAGE], "usage": {"input_tokens": 3}},
+        {"id": "r", "output": "none", "usage": {"input_tokens": "many", "output_tokens": [2]}},
+        {"id": "r", "usage": "none"},
+        None,
+    ],
+)
+def test_a_turn_is_done_in_whatever_form_that_is_told(cls: type[ClientProtocol], response: Any) -> None:
+    protocol = cls()
+    protocol.receive(event("response.created", response={"id": "r", "conversation_id": "c"}))
+    protocol.take_emits()
+    done = event("response.done", response=response)
+    protocol.receive(done)
+    told = protocol.take_emits()
+    assert [emit.type for emit in told] == ["*", "turn_done"]
+    turn = payload(told, "turn_done").response
+    assert turn.id == ("r" if response else "")
+    is_first = response is not None and "status" in response
+    assert (turn.output, turn.usage.total_tokens) == (([MESSAGE], 3) if is_first else ([], 0))
+    assert not protocol.ongoing_response
+    protocol.receive(done)
+    assert [emit.type for emit in protocol.take_emits()] == ["*"]
+
+
+def test_the_format_of_a_response_is_forgotten_in_whatever_form_it_ends() -> None:
+    protocol = WebSocketProtocol()
+    own = {"output": {"format": {"type": "audio/pcmu"}}}
+    protocol.receive(event("response.created", response={"id": "r", "audio": own}))
+    assert protocol.audio_format("r") == {"type": "audio/pcmu"}
+    protocol.receive(event("response.done", response={"id": "r", "status": "brand_new"}))
+    assert protocol.audio_format("r") is None
 
 
 def test_speech_of_the_user_may_have_no_transcript_yet() -> None:

@@ -112,10 +112,19 @@ def test_what_was_heard_to_its_end_keeps_its_transcript():
     protocol = connected()
     for received in (response("created"), audio(SECOND), audio_done(), response("done")):
         protocol.receive(received)
-    assert interrupt(protocol) == []
-    assert "audio_interrupted" in told(protocol)
+    told(protocol)
     assert interrupt(protocol) == []
     assert told(protocol) == []
+
+
+def test_speech_of_the_user_after_all_was_heard_interrupts_nothing():
+    protocol = connected()
+    for received in (response("created"), audio(SECOND), audio_done(), response("done")):
+        protocol.receive(received)
+    told(protocol)
+    protocol.receive(SPEECH)
+    assert protocol.take_sends() == []
+    assert "audio_interrupted" not in told(protocol)
 
 
 def test_between_the_audio_and_the_end_of_its_response_both_are_stopped():
