@@ -1,7 +1,10 @@
-"""What a call returns whose outcome comes later: a handle that may be awaited, or ignored.
+"""What a call returns whose outcome comes later: a handle with a method that waits for it.
 
-A protocol settles it, without I/O; who waits is woken by the event loop. A failure that nobody
-waits for when it comes is not lost: the protocol tells it as `error`.
+It may be ignored as well. A protocol settles it, without I/O; who waits is woken by the event loop.
+A failure that nobody waits for when it comes is not lost: the protocol tells it as `error`.
+
+A handle is no awaitable itself: a listener that is a plain function and returns one, as ``lambda``
+does, would be taken for a coroutine function that waits for it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ class Handle(Generic[_T]):
     def __init__(self) -> None:
         self._result: list[_T] = []
         self._error: Exception | None = None
+        self._is_heard = False
         self._waiting: set[asyncio.Future[None]] = set()
 
     @property
@@ -32,6 +36,11 @@ class Handle(Generic[_T]):
     def error(self) -> Exception | None:
         """Why it failed; None where it has not, or not yet."""
         return self._error
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it failed and this was raised to somebody who waited. For transports."""
+        return self._is_heard
 
     @property
     def result(self) -> _T | None:
@@ -65,6 +74,7 @@ class Handle(Generic[_T]):
             finally:
                 self._waiting.discard(future)
         if self._error is not None:
+            self._is_heard = True
             raise self._error
         return self._result[0]
 
@@ -79,8 +89,9 @@ class ResponseHandle(Handle[str | None]):
     """What `request_response` returns: the fate of a request for a response.
 
     It may be ignored. A failure for which nobody waits when it comes is told as `error`, unless the
-    server's own `error` event has told it already; who waits later still gets it. When the
-    connection ends, only who waits is told.
+    server's own `error` event has told it already; who waits later still gets it. Who waits as soon
+    as the call returns is in time for a failure of the call itself. When the connection ends, only
+    who waits is told.
     """
 
     async def wait_created(self) -> str | None:
@@ -88,13 +99,14 @@ class ResponseHandle(Handle[str | None]):
 
         A server does not say which request a response answers. When its turn detection begins one
         while the request is on its way, that one's id comes here, and the request, which the server
-        then refuses, is sent again when that response has ended.
+        then refuses, is sent again when that response has ended, unless it was interrupted.
 
         Returns:
             The response's id; None where the server did not tell it.
 
         Raises:
-            ResponseError: The server refused it.
+            ResponseError: The server refused it; also one that was interrupted, because another
+                response was active.
             ResponseTimeoutError: The server did not begin it in time.
             TransportError: The request could not leave, or the connection ended first.
         """

@@ -60,7 +60,7 @@ class ClientSession:
             UserError: The config cannot be sent; nothing has changed.
         """
         config = plain_object(change, field="session config")
-        update = self._config.update(stated_session_payload(config))
+        update = self._config.update(stated_session_payload(config, is_update=True))
         warn_of_late_tracing(config.get("tracing"), self._tracing)
         return update
 
@@ -78,7 +78,7 @@ class ClientSession:
     def updated(self, event: JsonObject) -> None:
         """Take in a `session.updated`."""
         self._describe(event)
-        self._config.confirm()
+        self._config.confirm(self.described)
 
     def note_error(self, error: Mapping[str, Any]) -> None:
         """The server has told an error, perhaps about an update."""

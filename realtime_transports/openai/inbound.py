@@ -91,7 +91,7 @@ def drifted_turn_done(event: JsonObject) -> Emit:
 
 def _read(fields: JsonObject, name: str, kind: type[Value]) -> Value | None:
     value = fields.get(name)
-    return value if isinstance(value, kind) else None
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
 
 
 def _unreadable(event: JsonObject, exc: Exception) -> Emit:

@@ -46,8 +46,8 @@ class Flight:
     number: int
     """Which it is of all that have left."""
     deadline: float
-    is_to_be_cancelled: bool = False
-    """Whether its response is to be cancelled when it begins."""
+    is_interrupted: bool = False
+    """Whether its response is to be cancelled. Then none of its run is sent again."""
 
 
 class WaitingRequests:

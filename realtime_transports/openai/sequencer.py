@@ -23,9 +23,15 @@ shows that the one before is over. The end of an unknown response while a reques
 stands for the beginning too, which was lost.
 
 *Beside it* run responses outside of the conversation (`"conversation": "none"`). Their requests
-leave at once and never occupy the place of the one. OpenAI's server tells theirs by a
-`conversation_id` of null (`openai.types.realtime.RealtimeResponse`); where a server does not say
-it, the beginning is that of whatever left first. In each kind responses begin in the order asked.
+leave at once and never occupy the place of the one. How they are told apart: `responses_beside`.
+Where a server does not say it, the beginning is that of whatever left first. In each kind responses
+begin in the order asked.
+
+*Interrupted* is what was in flight, or accepted for the response that ran, when the program
+interrupted. It may still be refused, but is not sent again, for nobody wants to hear the answer.
+
+*Cancellations* have no link on the wire, unless the program gives them one. While one of another
+response has had no answer, an error about cancelling is taken for its answer.
 
 *Lost messages.* Whatever waits behind a response for `END_TIMEOUT_S` leaves all the same; if that
 response does run, the server says so, and the wait begins anew.
@@ -38,17 +44,19 @@ As a table. Running: the response in the conversation. In flight: the request fo
                                    flight; or waited
                                    END_TIMEOUT_S
     response.created               beside               -             - (one beside is accepted)
-    response.created               in the conversation  this one      accepted; if to be cancelled,
+    response.created               in the conversation  this one      accepted; if interrupted,
                                                                       response.cancel leaves
     response.done                  of one beside        -             -
     response.done                  of the running one   none          -
     response.done                  of an unknown one    -             accepted, and over
-    error: another is active       about it             as it was,    waits again at the head
-                                                        or unnamed
-    error: another is active       about one accepted   -             - (that waits again)
-    error: other                   about either         -             fails; its run waits again
-    begin_cancel_response          running, not yet     cancelled     -
-    begin_cancel_response          not running          -             to be cancelled
+    error: another is active       about it             as it was,    waits again at the head, or
+                                                        or unnamed    fails if interrupted
+    error: another is active       about one accepted   -             - (that waits again, or no
+                                                                      more if interrupted)
+    error: other                   about either         -             fails; its run waits again, or
+                                                                      fails too if interrupted
+    begin_cancel_response          running, not yet     cancelled     interrupted
+    begin_cancel_response          not running          -             interrupted
     error: nothing to cancel       cancelled            none          -
     error: other                   about the            not           -
                                    cancellation         cancelled
@@ -69,6 +77,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime_core.errors import ResponseTimeoutError, TransportError
+from realtime_transports.openai.response_cancels import OtherCancels
 from realtime_transports.openai.response_errors import ServerError
 from realtime_transports.openai.response_requests import (
     AcceptedRequests,
@@ -77,6 +86,7 @@ from realtime_transports.openai.response_requests import (
     Run,
     WaitingRequests,
 )
+from realtime_transports.openai.responses_beside import ResponsesBeside
 
 __all__ = [
     "ANSWER_TIMEOUT_S",
@@ -103,6 +113,10 @@ class ResponseControl(enum.StrEnum):
 @dataclass(slots=True, eq=False)
 class _Running:
     response_id: str | None
+    flight: Flight | None = None
+    """The request that it seems to answer."""
+    is_said_to_be_beside: bool = False
+    """Whether the server said null of its conversation, which says nothing with some servers."""
     is_cancelled: bool = False
     """Whether the server was asked to end it."""
     cancel_event_id: str | None = None
@@ -125,8 +139,8 @@ class ResponseCreateSequencer:
         self._waiting = WaitingRequests()
         self._send_anyway_at = math.inf
         self._accepted = AcceptedRequests()
-        self._running_beside: set[str] = set()
-        self._in_flight_beside: deque[Flight] = deque()
+        self._beside = ResponsesBeside()
+        self._other_cancels = OtherCancels()
         self._sends: list[dict[str, Any]] = []
         self._failures: list[Exception] = []
         self._flights = 0
@@ -188,7 +202,7 @@ class ResponseCreateSequencer:
         """
         request = ResponseRequest(event, manual)
         if request.is_beside:
-            self._in_flight_beside.append(self._let_out(deque([request])))
+            self._beside.in_flight.append(self._let_out(deque([request])))
         else:
             self._waiting.append(request)
         self._go_on()
@@ -210,8 +224,9 @@ class ResponseCreateSequencer:
 
         A response that was asked for is cancelled when it begins.
         """
-        if self._in_flight:
-            self._in_flight.is_to_be_cancelled = True
+        for flight in (self._in_flight, self._running.flight if self._running else None):
+            if flight:
+                flight.is_interrupted = True
         if self._running is None or self._running.is_cancelled:
             return False
         self._running.is_cancelled = True
@@ -220,11 +235,15 @@ class ResponseCreateSequencer:
     def note_cancel(self, event: Mapping[str, Any]) -> bool:
         """Look whether a `response.cancel` of the program is about the response that runs."""
         running = self._running
-        if running is None or event.get("response_id") not in (None, running.response_id):
+        response_id, event_id = event.get("response_id"), event.get("event_id")
+        event_id = event_id if isinstance(event_id, str) else ""
+        if running is None or response_id not in (None, running.response_id):
+            if isinstance(response_id, str):
+                until = self._now + self._answer_timeout_s
+                self._other_cancels.add(response_id, event_id, until=until)
             return False
         running.is_cancelled = True
-        event_id = event.get("event_id")
-        running.cancel_event_id = event_id if isinstance(event_id, str) else None
+        running.cancel_event_id = event_id or None
         return True
 
     def cancel_failed(self) -> None:
@@ -250,21 +269,21 @@ class ResponseCreateSequencer:
         if flight is None:
             return False
         error = error or TransportError("the response.create could not be sent")
-        self._fail_first(flight.run, error, is_told=is_told)
+        self._fail_first(flight, error, is_told=is_told)
         self._go_on()
         return True
 
     def release_waiters(self) -> None:
         """Forget everything: the link is gone. Event ids are not given a second time."""
         error = TransportError("the connection ended before the response began")
-        flights = [*self._in_flight_beside, *([self._in_flight] if self._in_flight else [])]
+        flights = [*self._beside.in_flight, *([self._in_flight] if self._in_flight else [])]
         for request in [*(r for flight in flights for r in flight.run), *self._waiting]:
             request.handle.fail(error)
         self._running = self._in_flight = None
         self._waiting.clear()
         self._accepted.clear()
-        self._running_beside.clear()
-        self._in_flight_beside.clear()
+        self._beside.clear()
+        self._other_cancels.clear()
         self._sends.clear()
         self._failures.clear()
         self._go_on()
@@ -280,15 +299,17 @@ class ResponseCreateSequencer:
             response_id: None where it has none that can be read.
             in_conversation: Whether the server says that it belongs to the conversation.
         """
-        if self._is_beside(in_conversation):
-            self._accept(self._in_flight_beside.popleft(), response_id)
-            if response_id is not None:
-                self._running_beside.add(response_id)
+        if in_conversation:
+            self._note_conversation()
+        if self._beside.is_beside(in_conversation, self._in_flight):
+            if answered := self._beside.begin(response_id):
+                self._accept(answered, response_id)
         else:
             flight, self._in_flight = self._in_flight, None
             if flight:
                 self._accept(flight, response_id)
-            self._begin(_Running(response_id), flight)
+            is_said_to_be_beside = in_conversation is False
+            self._begin(_Running(response_id, flight, is_said_to_be_beside))
         self._go_on()
 
     def mark_response_done(
@@ -301,17 +322,12 @@ class ResponseCreateSequencer:
             in_conversation: Whether the server says that it belonged to the conversation.
         """
         running = self._running
+        if response_id is not None:
+            self._other_cancels.answered(response_id)
         if running and response_id is not None and running.response_id == response_id:
             self._end()
-        elif response_id in self._running_beside:
-            self._running_beside.remove(response_id)
-        elif in_conversation is False and self._in_flight_beside:
-            self._accept(self._in_flight_beside.popleft(), response_id)
-        elif running and None in (response_id, running.response_id):
-            self._end()
-        elif self._in_flight:
-            flight, self._in_flight = self._in_flight, None
-            self._accept(flight, response_id)
+        elif not self._beside.end(response_id):
+            self._end_unheard(response_id, in_conversation)
         self._go_on()
 
     def handle_response_create_error(self, event: Mapping[str, Any]) -> bool:
@@ -340,8 +356,8 @@ class ResponseCreateSequencer:
         if flight and flight.deadline <= now:
             self._in_flight = None
             self._time_out(flight)
-        while self._in_flight_beside and self._in_flight_beside[0].deadline <= now:
-            self._time_out(self._in_flight_beside.popleft())
+        for beside in self._beside.take_expired(now):
+            self._time_out(beside)
         if self._running and self._send_anyway_at <= now:
             self._running.is_doubted = True
         self._go_on()
@@ -361,8 +377,8 @@ class ResponseCreateSequencer:
         self._deadline = self._send_anyway_at
         if self._in_flight:
             self._deadline = min(self._deadline, self._in_flight.deadline)
-        if self._in_flight_beside:
-            self._deadline = min(self._deadline, self._in_flight_beside[0].deadline)
+        if self._beside.in_flight:
+            self._deadline = min(self._deadline, self._beside.in_flight[0].deadline)
 
     def _let_out(self, run: Run) -> Flight:
         event = {**run[0].event, "event_id": self._event_id(run[0].event)}
@@ -382,22 +398,29 @@ class ResponseCreateSequencer:
         if flight and flight.event_id == event_id:
             self._in_flight = None
             return flight
-        for flight in self._in_flight_beside:
-            if flight.event_id == event_id:
-                self._in_flight_beside.remove(flight)
-                return flight
-        return None
+        return self._beside.take(event_id)
 
     def _accept(self, flight: Flight, response_id: str | None) -> None:
         for request in flight.run:
             request.handle.settle(response_id)
         self._accepted.add(flight)
 
-    def _fail_first(self, run: Run, error: Exception, *, is_told: bool) -> None:
+    def _fail_first(self, flight: Flight, error: Exception, *, is_told: bool) -> None:
         """The request that left has failed; those that it stood for try again."""
-        if not run.popleft().handle.fail(error) and not is_told:
+        self._fail(flight.run.popleft(), error, is_told=is_told)
+        self._put_back(flight, error)
+
+    def _put_back(self, flight: Flight, error: Exception) -> None:
+        """What left waits again; if it was interrupted, it fails for the reason that was told."""
+        if not flight.is_interrupted:
+            self._waiting.put_back(flight.run)
+            return
+        for request in flight.run:
+            self._fail(request, error, is_told=True)
+
+    def _fail(self, request: ResponseRequest, error: Exception, *, is_told: bool) -> None:
+        if not request.handle.fail(error) and not is_told:
             self._failures.append(error)
-        self._waiting.put_back(run)
 
     def _time_out(self, flight: Flight) -> None:
         error = ResponseTimeoutError(
@@ -410,10 +433,10 @@ class ResponseCreateSequencer:
 
     # Responses
 
-    def _begin(self, running: _Running, flight: Flight | None) -> None:
+    def _begin(self, running: _Running) -> None:
         self._running = running
         self._send_anyway_at = math.inf
-        if flight and flight.is_to_be_cancelled:
+        if running.flight and running.flight.is_interrupted:
             running.is_cancelled = True
             self._sends.append({"type": "response.cancel"})
 
@@ -421,17 +444,30 @@ class ResponseCreateSequencer:
         self._running = None
         self._send_anyway_at = math.inf
 
-    def _is_beside(self, in_conversation: bool | None) -> bool:
-        """Whether a response that began is one outside of the conversation."""
-        if not self._in_flight_beside:
-            return False
-        if in_conversation is not None:
-            return not in_conversation
-        return not self._in_flight or self._in_flight_beside[0].number < self._in_flight.number
+    def _end_unheard(self, response_id: str | None, in_conversation: bool | None) -> None:
+        """A response ended that is not known to run."""
+        is_beside, flight = self._beside.end_unheard(in_conversation)
+        if is_beside:
+            if flight:
+                self._accept(flight, response_id)
+        elif self._running and None in (response_id, self._running.response_id):
+            self._end()
+        elif self._in_flight:
+            flight, self._in_flight = self._in_flight, None
+            self._accept(flight, response_id)
+
+    def _note_conversation(self) -> None:
+        """The server names conversations, so what it said of the response that runs counts."""
+        self._beside.note_conversation()
+        running = self._running
+        if running and running.is_said_to_be_beside and running.response_id is not None:
+            self._beside.note_running(running.response_id)
 
     # Errors
 
     def _is_about_cancel(self, error: ServerError) -> bool:
+        if self._other_cancels.take(error, self._now):
+            return False
         running = self._running
         if running is None or not running.is_cancelled:
             return False
@@ -454,9 +490,9 @@ class ResponseCreateSequencer:
             return True
         flight = self._accepted.take(event_id)
         if flight and error.says_another_is_active:
-            self._waiting.put_back(flight.run)
+            self._put_back(flight, error.as_refusal())
         elif flight:
-            self._fail_first(flight.run, error.as_refusal(), is_told=True)
+            self._fail_first(flight, error.as_refusal(), is_told=True)
         return flight is not None
 
     def _probably_about(self, error: ServerError) -> str:
@@ -467,14 +503,14 @@ class ResponseCreateSequencer:
             return self._in_flight.event_id
         if error.says_another_is_active:
             return self._accepted.latest_event_id(self._now)
-        return self._in_flight_beside[0].event_id if self._in_flight_beside else ""
+        return self._beside.in_flight[0].event_id if self._beside.in_flight else ""
 
     def _refuse(self, flight: Flight, error: ServerError) -> None:
         if not error.says_another_is_active:
-            self._fail_first(flight.run, error.as_refusal(), is_told=True)
+            self._fail_first(flight, error.as_refusal(), is_told=True)
             return
-        self._waiting.put_back(flight.run)
+        self._put_back(flight, error.as_refusal())
         if self._running is None:  # it has begun unheard
-            self._begin(_Running(None), flight)
+            self._begin(_Running(None, flight))
         else:
             self._running.is_doubted = False

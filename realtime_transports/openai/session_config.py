@@ -136,16 +136,21 @@ def build_session_payload(
     return whole
 
 
-def stated_session_payload(config: SessionConfig) -> Json:
+def stated_session_payload(config: SessionConfig, *, is_update: bool = False) -> Json:
     """What a config says, in the API's names, and nothing else: neither type nor model nor default.
 
     Tracing is not in it, unless `provider_data` has it.
+
+    Args:
+        config: Either shape or both.
+        is_update: Warn of None where it says nothing. In an update it may be meant to take back
+            what was said; in a config to begin with there is nothing yet.
 
     Raises:
         ValidationError: A member has a form that cannot be sent; the message names the field.
         UserError: The approval rules of an MCP tool cannot be understood.
     """
-    said = _said(config)
+    said = _said(config, warns_of_none=is_update)
     top = said.top
     if audio := {part: members for part, members in said.audio.items() if members}:
         top["audio"] = audio
@@ -234,9 +239,11 @@ def _put_member(members: Json, key: str, value: object, *, field: str) -> None:
         members[key] = audio_format
 
 
-def _said(config: SessionConfig) -> _Stated:
+def _said(config: SessionConfig, *, warns_of_none: bool) -> _Stated:
     """`_stated`, without what None leaves unsaid and with turn detection in the API's names."""
     stated = _stated(config)
+    if warns_of_none:
+        _warn_of_none(stated)
     stated.top = _without_unsaid(stated.top)
     stated.audio = {part: _without_unsaid(members) for part, members in stated.audio.items()}
     audio_input = stated.audio.get("input", {})
@@ -274,6 +281,21 @@ def _warn_of_unknown_keys(written: Json, known: Collection[str], where: str) -> 
             "that have no key here go into provider_data",
             ", ".join(unknown),
             where,
+        )
+
+
+def _warn_of_none(stated: _Stated) -> None:
+    unsaid = [
+        key
+        for members in (stated.top, *stated.audio.values())
+        for key, value in members.items()
+        if value is None and key not in _NULLABLE
+    ]
+    if unsaid:
+        logger.warning(
+            "None under %s says nothing, so an update with it leaves the session as it is there; "
+            "what the API takes null for goes into provider_data under the API's name",
+            ", ".join(unsaid),
         )
 
 

@@ -23,17 +23,19 @@ from realtime_core.middleware_chain import MiddlewareChain
 from realtime_core.transport import ApiKey, RealtimeTransportLayer
 from realtime_transports.openai import wire
 from realtime_transports.openai.api_keys import resolve_api_key
+from realtime_transports.openai.handle_failures import HandleFailures, running_loop
 from realtime_transports.openai.protocol import ClientProtocol
 from realtime_transports.openai.watched import watched
 
 if TYPE_CHECKING:
     from realtime_core.creation import ItemLike
     from realtime_core.events import Emit, FunctionCall
-    from realtime_core.handles import HistoryResetHandle, ResponseHandle
+    from realtime_core.handles import Handle, HistoryResetHandle, ResponseHandle
     from realtime_core.items import McpApprovalRequestItem, RealtimeItem
     from realtime_core.middleware import EventMiddleware
 
 ResultT = TypeVar("ResultT")
+HandleT = TypeVar("HandleT", bound="Handle[Any]")
 
 __all__ = ["OpenAIRealtimeBase"]
 
@@ -83,6 +85,8 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         super().__init__()
         self._closing: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_sending = False
+        self._handle_failures = HandleFailures()
         self._has_link = False
         self._links_ended = 0
         self._middlewares = MiddlewareChain(middlewares, self._report, clock=time.perf_counter)
@@ -133,7 +137,7 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
 
     def request_response(self, response: Mapping[str, Any] | None = None) -> ResponseHandle:
         """Ask for a response, as soon as no other is under way; see the contract."""
-        return self._perform(lambda: self._protocol.request_response(response))
+        return self._perform_asking(lambda: self._protocol.request_response(response))
 
     def update_session_config(self, config: Mapping[str, Any]) -> None:
         """Change the session's configuration."""
@@ -165,7 +169,7 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         audio_as_transcript: bool = False,
     ) -> HistoryResetHandle:
         """Make the server's conversation the new one; see the contract."""
-        return self._perform(
+        return self._perform_asking(
             lambda: self._protocol.reset_history(
                 old_history, new_history, audio_as_transcript=audio_as_transcript
             )
@@ -207,22 +211,43 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         finally:
             self._flush()
 
+    def _perform_asking(self, action: Callable[[], HandleT]) -> HandleT:
+        """`_perform` where a handle comes of it: who waits for that at once learns of a failure."""
+
+        def ask() -> HandleT:
+            self._handle_failures.asked = handle = action()
+            return handle
+
+        asked = self._handle_failures.asked
+        try:
+            return self._perform(ask)
+        finally:
+            self._handle_failures.asked = asked
+
     def _flush(self) -> None:
         """Send and tell what the protocol has decided.
 
         When the link refuses an event, the rest of what the same call wanted to send is dropped.
+        A call out of another one that sends - by who hears of a middleware's failure - leaves it
+        to that one, which sends in order; what the link refuses of it comes as `error`.
 
         Raises:
             TransportError: The link refused an event other than ``response.create``, whose failure
                 comes as `error`, for it may have waited long since its call.
         """
-        failure = self._send_all()
+        if self._is_sending:
+            return
+        sends = self._protocol.take_sends()
+        failure, failures_of_others = self._send_all(sends) if sends else (None, [])
         self._watch_deadline()
         links_ended = self._links_ended
         for emit in self._protocol.take_emits():
-            self._tell(emit)
+            if emit.type != "error" or not self._handle_failures.keeps_back(emit, self._tell):
+                self._tell(emit)
             if self._links_ended != links_ended:
                 break  # a listener has closed the transport: nothing comes after `disconnected`
+        for error in failures_of_others:
+            self._report(error)
         if failure is not None:
             raise failure
 
@@ -230,16 +255,28 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         """Tell the listeners what the protocol says."""
         self.emit(emit.type, *emit.args)
 
-    def _send_all(self) -> Exception | None:
-        while sends := self._protocol.take_sends():
-            for event in sends:
-                failure = self._send_now(event)
-                if failure is None:
-                    continue
+    def _send_all(self, sends: list[dict[str, Any]]) -> tuple[Exception | None, list[Exception]]:
+        """Send these, and then until nothing is due.
+
+        Returns:
+            What these failed with, and what others failed with that became due meanwhile.
+        """
+        self._is_sending = True
+        try:
+            failure = self._send_batch(sends)
+            others = []
+            while sends := self._protocol.take_sends():
+                others.append(self._send_batch(sends))
+        finally:
+            self._is_sending = False
+        return failure, [other for other in others if other is not None]
+
+    def _send_batch(self, sends: list[dict[str, Any]]) -> Exception | None:
+        for event in sends:
+            failure = self._send_now(event)
+            if failure is not None:
                 self._protocol.send_failed(event, failure)
-                if event.get("type") != "response.create":
-                    return failure
-                break
+                return failure if event.get("type") != "response.create" else None
         return None
 
     def _send_now(self, event: dict[str, Any]) -> Exception | None:
@@ -311,6 +348,7 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
             self._middlewares.link_closed()
         self._links_ended += 1
         self._protocol.link_closed()
+        self._handle_failures.tell_unheard()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -323,11 +361,8 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
     # Time
 
     def _advance(self) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # called where nothing could be waited for either
-            return
-        self._protocol.advance(loop.time())
+        if (loop := running_loop()) is not None:
+            self._protocol.advance(loop.time())
 
     def _watch_deadline(self) -> None:
         # Runs for each event, so a timer that comes too early stays: it looks again when it fires.
@@ -338,11 +373,8 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
             if self._timer.when() <= deadline:
                 return
             self._timer.cancel()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        self._timer = loop.call_at(deadline, self._on_deadline, deadline)
+        if (loop := running_loop()) is not None:
+            self._timer = loop.call_at(deadline, self._on_deadline, deadline)
 
     def _on_deadline(self, deadline: float) -> None:
         self._timer = None

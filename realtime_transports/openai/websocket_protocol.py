@@ -130,8 +130,6 @@ class WebSocketProtocol(ClientProtocol):
             response_id = _member(event, "response", "id")
             if isinstance(response_id, str):
                 self._forget_response(response_id)
-            elif not self.ongoing_response:
-                self._forget_response(XX)
 
     def _forget_response(self, response_id: str | None) -> None:
         if response_id is not None:

@@ -61,7 +61,7 @@ def test_a_question_on_standard_input_is_answered_on_standard_output(question):
     assert loudness(out) > 5_000
     assert "question: 2.87 s sent from -" in err
     assert "received in -" in err
-    assert "transcript" in err
+    assert "answered: " in err
 
 
 def test_text_and_json_go_to_standard_error_where_audio_goes_to_standard_output(question):

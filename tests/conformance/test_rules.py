@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import copy
 import inspect
 from typing import Any
 
 import pytest
 
-from tests.conformance.case import Case, Scene
+from tests.conformance.case import VECTORS, Case, Scene, load_folder
 from tests.conformance.rules import RULES
 from tests.conformance.run import run_case
 
@@ -290,6 +291,15 @@ ANSWERED_ELSEWHERE = _connected_case(
 def test_a_mended_behaviour_differs_under_its_quirk(case: Case, quirk: str) -> None:
     outcome = run_case(case)
     assert (outcome.kind, outcome.quirk) == ("differs", quirk), outcome.detail
+
+
+def test_nothing_is_interrupted_over_websocket_once_all_was_heard() -> None:
+    cases = {case.name: case for case in load_folder(VECTORS / "public")}
+    raw = copy.deepcopy(cases["int_ws_after_response_done_playing"].raw)
+    raw["steps"][-2] = {"advanceMs": 5001}
+    del raw["expect"]["sent"][-1]
+    outcome = run_case(Case("by hand", "rules", raw))
+    assert (outcome.kind, outcome.quirk) == ("differs", "rtc-no-audio-interrupted"), outcome.detail
 
 
 def test_rules_do_not_see_what_a_case_is_called() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from realtime_core.errors import ConnectError, ConnectStage, TransportError, UserError
+from tests.conformance import test_vectors
 from tests.conformance.case import VECTORS, Case, Scene, load_folder, load_quirks
 from tests.conformance.compare import difference, matches
 from tests.conformance.names import from_config, from_payload
@@ -85,6 +86,17 @@ def test_a_case_that_cannot_be_played_is_a_failed_case(changes: dict[str, Any]) 
 
 def test_a_transport_that_does_not_exist_is_pending() -> None:
     assert run_case(a_case(transport="carrier-pigeon")).kind == "pending"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"transport": "carrier-pigeon"}, {"steps": [{"util": "noSuchUtility"}]}]
+)
+def test_a_case_that_is_not_played_as_recorded_fails_whatever_it_touches(
+    changes: dict[str, Any],
+) -> None:
+    case = a_case(touches=["unknown-type-ignored"], **changes)
+    with pytest.raises(pytest.fail.Exception):
+        test_vectors.test_transports_do_what_was_recorded(case)
 
 
 def test_a_case_of_internals_is_not_applicable() -> None:

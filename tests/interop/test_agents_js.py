@@ -48,6 +48,11 @@ async def test_over_websocket(realtime_server, javascript, tmp_path):
     question(24_000).tofile(tmp_path / "question")
     url = f"{realtime_server.websocket_url}/realtime?model=gpt-realtime"
     report = await converse(javascript, "websocket", url, tmp_path / "question")
+    # A whole story is made in the time in which 300 ms of it are heard: the SDK's cancel may cross
+    # the response's end.
+    late = [error for error in report["errors"] if "response_cancel_not_active" in error]
+    report["errors"] = [error for error in report["errors"] if error not in late]
+    assert len(late) <= 1
     check_conversation(report)
 
 

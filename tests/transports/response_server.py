@@ -16,7 +16,12 @@ class ResponseServer:
     """Runs one response in its conversation, and any number beside it."""
 
     def __init__(
-        self, *, tells_conversation: bool = True, links: str = "always", loses: bool = True
+        self,
+        *,
+        tells_conversation: bool = True,
+        says_null: bool = False,
+        links: str = "always",
+        loses: bool = True,
     ) -> None:
         self.up: deque[Event] = deque()
         self.down: deque[tuple[Event, str | None]] = deque()
@@ -30,6 +35,8 @@ class ResponseServer:
         self.beside: list[str] = []
         self.refuses_next = False
         self._tells_conversation = tells_conversation
+        self._says_null = says_null
+        """Whether it says null of the conversation of every response."""
         self._links = links
         self.is_vague = links != "always"
         """Whether an error about the conversation may not say which request it is about. That no
@@ -47,6 +54,11 @@ class ResponseServer:
         if self.running is None and not (self.is_vague and (self._has_begun or self._loses)):
             self._begin()
             self._has_begun = True
+
+    def begin_beside_by_itself(self) -> None:
+        """Another client asked for something. Of servers that do not tell it nobody can know."""
+        if self._tells_conversation and not self._says_null:
+            self._begin(in_conversation=False)
 
     def end(self) -> None:
         if self.running is not None:
@@ -114,7 +126,8 @@ class ResponseServer:
     def _tell(self, event_type: str, response_id: str, *, in_conversation: bool) -> None:
         response: Event = {"id": response_id}
         if self._tells_conversation:
-            response["conversation_id"] = "conv_1" if in_conversation else None
+            is_named = in_conversation and not self._says_null
+            response["conversation_id"] = "conv_1" if is_named else None
         self.down.append(({"type": event_type, "event_id": "x", "response": response}, None))
 
     def _refuse(self, event: Event, code: str, message: str) -> None:

@@ -170,6 +170,30 @@ def test_none_under_other_keys_leaves_what_was_said(key):
     assert payload_after(protocol, {key: None}) == before
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "prompt",
+        "max_output_tokens",
+        "tracing",
+        "truncation",
+        "reasoning",
+        "tool_choice",
+        "voice",
+        "tools",
+    ],
+)
+def test_an_update_in_which_none_says_nothing_is_told(key, caplog):
+    protocol = connected({**INITIAL, key: None})
+    with caplog.at_level(logging.WARNING):
+        payload_after(protocol, {"turn_detection": None, "instructions": None, "audio": None})
+        assert caplog.messages == []
+        payload_after(protocol, {key: None})
+        [message] = caplog.messages
+    assert key in message
+    assert "provider_data" in message
+
+
 def test_tools_stay_until_an_empty_list_clears_them():
     protocol = connected(INITIAL)
     assert payload_after(protocol, {"voice": "ash"})["tools"] == INITIAL["tools"]
@@ -272,6 +296,101 @@ def test_an_error_about_something_else_refuses_no_update(param):
     protocol.update_session_config({"voice": "ash"})
     protocol.take_sends()
     protocol.receive(server_error(param))
+    assert payload_after(protocol, {})["audio"]["output"]["voice"] == "ash"
+
+
+VOICE_REFUSED = {
+    "type": "error",
+    "event_id": "e",
+    "error": {
+        "type": "invalid_request_error",
+        "code": "cannot_update_voice",
+        "message": "Cannot update a conversation's voice if assistant audio is present.",
+        "param": None,
+        "event_id": None,
+    },
+}
+
+
+def updated(**session):
+    return {"type": "session.updated", "event_id": "u", "session": session}
+
+
+def send_update(protocol, **session):
+    protocol.send_event({"type": "session.update", "session": {"type": "realtime", **session}})
+    protocol.take_sends()
+
+
+def test_a_voice_that_is_refused_without_a_param_is_not_repeated():
+    protocol = connected(INITIAL)
+    protocol.receive(UPDATED)
+    payload_after(protocol, {"voice": "cedar"})
+    protocol.receive(VOICE_REFUSED)
+    assert payload_after(protocol, {"speed": 1})["audio"]["output"]["voice"] == "marin"
+
+
+def test_the_session_tells_which_update_an_error_without_a_param_refused():
+    protocol = connected(INITIAL)
+    protocol.receive(UPDATED)
+    send_update(protocol, max_output_tokens=0)
+    send_update(protocol, instructions="other")
+    protocol.receive(server_error(None))
+    protocol.receive(updated(instructions="other", max_output_tokens="inf"))
+    payload = payload_after(protocol, {})
+    assert payload["instructions"] == "other"
+    assert "max_output_tokens" not in payload
+
+
+def test_an_update_that_the_session_shows_was_not_what_an_error_refused():
+    protocol = connected(INITIAL)
+    protocol.receive(UPDATED)
+    detection = {"type": "server_vad", "threshold": None, "idle_timeout_ms": None}
+    send_update(protocol, audio={"input": {"turn_detection": detection}})
+    send_update(protocol, instructions="other")
+    protocol.receive(server_error(None))
+    shown = {"type": "server_vad", "threshold": None, "silence_duration_ms": 500}
+    protocol.receive(updated(audio={"input": {"turn_detection": shown}}, instructions="be kind"))
+    protocol.receive(server_error("session.instructions"))
+    payload = payload_after(protocol, {})
+    assert payload["audio"]["input"]["turn_detection"] == detection
+    assert payload["instructions"] == "be kind"
+
+
+@pytest.mark.parametrize("shown", [{}, {"instructions": "quite another"}])
+def test_a_session_that_shows_no_update_tells_nothing_about_an_error(shown):
+    protocol = connected(INITIAL)
+    protocol.receive(UPDATED)
+    send_update(protocol, max_output_tokens=7)
+    send_update(protocol, instructions="other")
+    protocol.receive(server_error(None))
+    protocol.receive(updated(**shown))
+    payload = payload_after(protocol, {})
+    assert (payload["max_output_tokens"], payload["instructions"]) == (7, "other")
+
+
+def test_an_update_that_is_refused_again_with_the_next_one_is_not_repeated_for_ever():
+    protocol = connected(INITIAL)
+    protocol.receive(UPDATED)
+    payload_after(protocol, {"max_output_tokens": 0})
+    protocol.receive(server_error(None))
+    payload_after(protocol, {"speed": 1})
+    protocol.receive(server_error(None))
+    payload = payload_after(protocol, {})
+    assert "max_output_tokens" not in payload
+    assert payload["audio"]["output"]["speed"] == 1.5
+
+
+@pytest.mark.parametrize(
+    "about_another", [{"event_id": "mine"}, {"code": "response_cancel_not_active"}]
+)
+def test_errors_about_other_events_refuse_no_update(about_another):
+    protocol = connected(INITIAL)
+    protocol.receive(UPDATED)
+    for _ in range(2):
+        payload_after(protocol, {"voice": "ash"})
+    error = {**server_error(None)["error"], **about_another}
+    for _ in range(2):
+        protocol.receive({"type": "error", "event_id": "e", "error": error})
     assert payload_after(protocol, {})["audio"]["output"]["voice"] == "ash"
 
 

@@ -166,7 +166,9 @@ def test_tokens_that_were_not_counted_are_none() -> None:
         None,
     ],
 )
-def test_a_turn_is_done_in_whatever_form_that_is_told(cls: type[ClientProtocol], response: Any) -> None:
+def test_a_turn_is_done_in_whatever_form_that_is_told(
+    cls: type[ClientProtocol], response: Any
+) -> None:
     protocol = cls()
     protocol.receive(event("response.created", response={"id": "r", "conversation_id": "c"}))
     protocol.take_emits()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from realtime_audio_plugins.middlewares import RecordMiddleware
 from realtime_core.errors import ResponseError, ResponseTimeoutError, TransportError
-from realtime_core.events import Emit
+from realtime_core.events import Emit, ErrorEvent
 from realtime_core.handles import ResponseHandle
 from realtime_core.middleware import EventMiddleware
 from realtime_core.record import read_record
@@ -102,6 +102,8 @@ async def test_a_request_that_the_link_does_not_take_is_told_as_error_when_nobod
     transport = BareTransport(refuses=lambda event: event["type"] == "response.create")
     transport.open()
     handle = transport.request_response()
+    for _ in range(2):  # who would wait at once begins meanwhile
+        await asyncio.sleep(0)
     ((_, (event,)),) = [told for told in transport.told if told[0] == "error"]
     assert handle.error is event.error
     with pytest.raises(TransportError):
@@ -180,6 +182,18 @@ def test_a_response_beside_the_conversation_does_not_end_the_one_in_it(protocol)
     assert protocol.take_sends() == []
     protocol.receive(done("in it", conversation_id="conv_1"))
     assert len(protocol.take_sends()) == 1
+
+
+def test_a_response_beside_that_another_client_asked_for_is_left_alone(protocol):
+    protocol.receive(created("first", conversation_id="conv_1"))
+    protocol.receive(done("first", conversation_id="conv_1"))
+    handle = protocol.request_response()
+    protocol.receive(created("foreign", conversation_id=None))
+    protocol.take_sends()
+    protocol.interrupt()
+    assert types(protocol.take_sends()) == ["output_audio_buffer.clear"]
+    protocol.receive(done("foreign", conversation_id=None))
+    assert not handle.is_settled
 
 
 DRIFTED = [
@@ -405,3 +419,126 @@ def test_without_an_event_loop_requests_are_sent_all_the_same():
     transport.open()
     transport.request_response()
     assert types(transport.written) == ["session.update", "response.create"]
+
+
+# Calls out of a call
+
+
+class FailAt(EventMiddleware):
+    """Raises at the client events of a type, so that `error` is told while they leave."""
+
+    def __init__(self, event_type: str) -> None:
+        self._event_type = event_type
+
+    def outgoing(self, event: dict[str, Any]) -> dict[str, Any]:
+        if event["type"] == self._event_type:
+            raise ValueError("boom")
+        return event
+
+
+def answering_errors(transport: BareTransport, answer: Callable[[], object]) -> list[Exception]:
+    """Have the first `error` answered by a call; all of them."""
+    heard: list[Exception] = []
+
+    @transport.on("error")
+    def hear(event: ErrorEvent) -> None:
+        heard.append(event.error)
+        if len(heard) == 1:
+            answer()
+
+    return heard
+
+
+def opened(
+    event_type: str, refuses: Callable[[dict[str, Any]], bool] = lambda event: False
+) -> BareTransport:
+    transport = BareTransport([FailAt(event_type)], refuses=refuses)
+    transport.open()
+    transport.written.clear()
+    return transport
+
+
+def test_what_a_listener_sends_while_events_leave_comes_behind_them():
+    transport = opened("conversation.item.create")
+    answering_errors(transport, lambda: transport.send_event({"type": "x"}))
+    transport.send_message("hi")
+    assert types(transport.written) == ["conversation.item.create", "response.create", "x"]
+
+
+def test_a_request_that_is_not_sent_after_a_listener_sent_something_fails_and_blocks_nothing():
+    refused = {"response.create"}
+    transport = opened("conversation.item.create", lambda event: event["type"] in refused)
+    answering_errors(transport, lambda: transport.send_event({"type": "x"}))
+    transport.send_message("hi")
+    assert types(transport.written) == ["conversation.item.create", "x"]
+    assert "does not take" in str(transport.told[-1][1][0].error)
+    refused.clear()
+    transport.request_response()
+    assert types(transport.written)[2:] == ["response.create"]
+
+
+def test_what_is_not_sent_is_taken_back_though_a_listener_sent_something():
+    transport = opened("session.update", lambda event: "instructions" in event.get("session", {}))
+    answering_errors(transport, lambda: transport.send_event({"type": "x"}))
+    with pytest.raises(TransportError, match="does not take"):
+        transport.update_session_config({"instructions": "be brief"})
+    assert types(transport.written) == ["x"]
+    transport.update_session_config({"speed": 1.2})
+    assert "instructions" not in transport.written[-1]["session"]
+
+
+def test_what_a_listener_sends_while_events_leave_and_the_link_refuses_is_told_as_error():
+    transport = opened("conversation.item.create", lambda event: event["type"] == "x")
+    heard = answering_errors(transport, lambda: transport.send_event({"type": "x"}))
+    transport.send_message("hi")
+    assert types(transport.written) == ["conversation.item.create", "response.create"]
+    assert ["boom" in str(heard[0]), "does not take a x" in str(heard[1])] == [True, True]
+
+
+# Failures that come at once
+
+
+def refusing(*refused: str) -> BareTransport:
+    transport = BareTransport(refuses=lambda event: event["type"] in refused)
+    transport.open()
+    return transport
+
+
+@pytest.mark.parametrize("wait", [lambda waiting: waiting, asyncio.create_task])
+async def test_who_waits_at_once_is_the_only_one_who_learns_of_a_failure(wait):
+    transport = refusing("response.create")
+    with pytest.raises(TransportError, match="does not take"):
+        await wait(transport.request_response().wait_created())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert "error" not in [event for event, _ in transport.told]
+
+
+async def test_who_waits_at_once_is_in_time_though_a_listener_asked_for_something_meanwhile():
+    class Failing(EventMiddleware):
+        def outgoing(self, event: dict[str, Any]) -> dict[str, Any]:
+            if event.get("response") == {"n": 1}:
+                raise ValueError("boom")
+            return event
+
+    transport = BareTransport([Failing()], refuses=lambda event: event.get("response") == {"n": 1})
+    transport.open()
+    heard = answering_errors(transport, transport.request_response)
+    with pytest.raises(TransportError, match="does not take"):
+        await transport.request_response({"n": 1}).wait_created()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert ["boom" in str(error) for error in heard] == [True]
+
+
+async def test_a_failure_that_came_at_once_is_told_before_the_end_of_the_link():
+    transport = refusing("response.create")
+    handle = transport.request_response()
+    transport.close()
+    assert [args[0].error for event, args in transport.told if event == "error"] == [handle.error]
+
+
+def test_without_an_event_loop_a_failure_that_comes_at_once_is_told_at_once():
+    transport = refusing("response.create")
+    transport.request_response()
+    assert "error" in [event for event, _ in transport.told]

@@ -394,6 +394,63 @@ def test_where_a_server_does_not_say_it_what_left_first_begins_first(sequencer):
     assert sequencer.ongoing_response
 
 
+def test_a_foreign_response_beside_the_conversation_is_nobodys_answer(sequencer):
+    sequencer.mark_response_created("a", in_conversation=True)
+    sequencer.mark_response_done("a", in_conversation=True)
+    request = sequencer.request_response_create(CREATE)
+    sequencer.take_sends()
+    sequencer.mark_response_created("foreign", in_conversation=False)
+    assert not request.handle.is_settled
+    assert not sequencer.ongoing_response
+    assert not sequencer.begin_cancel_response()
+    sequencer.mark_response_done("foreign", in_conversation=False)
+    sequencer.mark_response_done("one begun before the link", in_conversation=False)
+    assert not request.handle.is_settled
+    sequencer.mark_response_created("b", in_conversation=True)
+    assert request.handle.result == "b"
+
+
+def test_a_response_beside_that_begins_after_its_deadline_answers_no_other_request(sequencer):
+    sequencer.request_response_create(BESIDE, manual=True)
+    sequencer.expire(ANSWER_TIMEOUT_S)
+    request = sequencer.request_response_create(CREATE)
+    sequencer.mark_response_created("late", in_conversation=False)
+    assert not request.handle.is_settled
+    sequencer.mark_response_done("late", in_conversation=False)
+    sequencer.mark_response_created("a", in_conversation=True)
+    assert request.handle.result == "a"
+
+
+def test_a_response_taken_for_one_in_the_conversation_is_known_for_one_beside_in_the_end(sequencer):
+    sequencer.mark_response_created("beside", in_conversation=False)
+    sequencer.mark_response_created("a", in_conversation=True)
+    sequencer.mark_response_done("a", in_conversation=True)
+    request = sequencer.request_response_create(CREATE)
+    sequencer.mark_response_done("beside", in_conversation=False)
+    assert not request.handle.is_settled
+
+
+def test_a_server_that_says_null_of_every_response_has_them_one_at_a_time(sequencer):
+    for response_id in ("by turn detection", "another"):
+        sequencer.mark_response_created(response_id, in_conversation=False)
+        assert sequencer.ongoing_response
+        request = sequencer.request_response_create(CREATE)
+        assert sequencer.take_sends() == []
+        sequencer.mark_response_done(response_id, in_conversation=False)
+        assert len(sequencer.take_sends()) == 1
+        sequencer.mark_response_created("asked for", in_conversation=False)
+        assert request.handle.result == "asked for"
+        sequencer.mark_response_done("asked for", in_conversation=False)
+
+
+def test_what_a_server_says_of_conversations_is_forgotten_with_the_link(sequencer):
+    sequencer.mark_response_created("a", in_conversation=True)
+    sequencer.release_waiters()
+    request = sequencer.request_response_create(CREATE)
+    sequencer.mark_response_created("b", in_conversation=False)
+    assert request.handle.result == "b"
+
+
 def test_a_server_that_says_null_of_every_response_accepts_requests_all_the_same(sequencer):
     request = sequencer.request_response_create(CREATE)
     sequencer.mark_response_created("a", in_conversation=False)
@@ -458,6 +515,42 @@ def test_an_interruption_ends_the_response_for_which_the_request_was_refused(seq
     assert sequencer.take_sends() == [CANCEL]
 
 
+def test_an_interrupted_request_is_not_sent_again_though_refused_late(sequencer):
+    event_id = send_first(sequencer, manual(1))
+    sequencer.begin_cancel_response()
+    sequencer.mark_response_created("by turn detection")
+    sequencer.handle_response_create_error(error(code=ACTIVE, event_id=event_id))
+    assert sequencer.take_sends() == [CANCEL]
+    sequencer.mark_response_done("by turn detection")
+    assert sequencer.take_sends() == []
+
+
+def test_a_request_whose_seeming_answer_was_interrupted_is_not_sent_again(sequencer):
+    event_id = send_first(sequencer, manual(1))
+    sequencer.mark_response_created("by turn detection")
+    assert sequencer.begin_cancel_response()
+    sequencer.handle_response_create_error(error(code=ACTIVE, event_id=event_id))
+    sequencer.mark_response_done("by turn detection")
+    assert sequencer.take_sends() == []
+
+
+@pytest.mark.parametrize("code", [ACTIVE, "invalid_value"])
+def test_an_interrupted_request_that_is_refused_fails_with_all_it_stood_for(sequencer, code):
+    sequencer.mark_response_created("a")
+    requests = [sequencer.request_response_create(CREATE) for _ in range(2)]
+    sequencer.mark_response_done("a")
+    (sent,) = sequencer.take_sends()
+    later = sequencer.request_response_create(manual(2), manual=True)
+    sequencer.begin_cancel_response()
+    sequencer.handle_response_create_error(error(code=code, event_id=sent["event_id"]))
+    assert [request.handle.error.code for request in requests] == [code, code]
+    assert sequencer.take_failures() == []
+    left = sequencer.take_sends()
+    sequencer.mark_response_done()
+    left += sequencer.take_sends()
+    assert next(event for event in left if event != CANCEL)["response"] == later.event["response"]
+
+
 def test_a_cancellation_that_the_server_refuses_may_be_tried_again(sequencer):
     sequencer.mark_response_created("a")
     sequencer.begin_cancel_response()
@@ -476,6 +569,47 @@ def test_a_cancellation_of_the_program_is_known_by_its_event_id(sequencer):
         error(code="response_cancel_not_active", event_id="mine")
     )
     assert not sequencer.ongoing_response
+
+
+NOT_ACTIVE = error(code="response_cancel_not_active")
+
+
+def test_that_another_response_was_over_does_not_end_the_one_that_runs(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.begin_cancel_response()
+    sequencer.note_cancel({**CANCEL, "response_id": "gone"})
+    assert not sequencer.handle_response_create_error(NOT_ACTIVE)
+    assert sequencer.ongoing_response
+    assert sequencer.handle_response_create_error(NOT_ACTIVE)
+    assert not sequencer.ongoing_response
+
+
+def test_an_error_that_names_the_cancellation_of_another_response_is_about_that(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.begin_cancel_response()
+    sequencer.note_cancel({**CANCEL, "response_id": "gone", "event_id": "mine"})
+    assert not sequencer.handle_response_create_error(
+        error(code="response_cancel_not_active", event_id="mine")
+    )
+    assert sequencer.handle_response_create_error(NOT_ACTIVE)
+    assert not sequencer.ongoing_response
+
+
+def test_a_cancellation_of_another_response_is_answered_by_its_end(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.note_cancel({**CANCEL, "response_id": "b"})
+    sequencer.mark_response_done("b", in_conversation=False)
+    sequencer.begin_cancel_response()
+    assert sequencer.handle_response_create_error(NOT_ACTIVE)
+    assert not sequencer.ongoing_response
+
+
+def test_a_cancellation_of_another_response_is_waited_for_in_vain_no_longer_than_others(sequencer):
+    sequencer.mark_response_created("a")
+    sequencer.note_cancel({**CANCEL, "response_id": "b"})
+    sequencer.expire(ANSWER_TIMEOUT_S + 1)
+    sequencer.begin_cancel_response()
+    assert sequencer.handle_response_create_error(NOT_ACTIVE)
 
 
 def test_a_cancellation_of_a_response_beside_is_not_that_of_the_one_that_runs(sequencer):

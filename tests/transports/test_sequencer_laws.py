@@ -27,6 +27,7 @@ ACTIONS = (
     + ["vad"] * 2
     + ["end"] * 2
     + ["end_beside", "lose", "refuse", "interrupt", "interrupt", "second", "long"]
+    + ["foreign_beside"]
 )
 
 
@@ -119,8 +120,13 @@ class Conversation:
         self.made: dict[str, int] = {}
         self.left: list[tuple[int, str, bool]] = []
         """When each left, which it was, and whether it was automatic."""
+        self.interrupted: set[str] = set()
+        """What had left when the program interrupted, and so need not be executed any more."""
+        self._back: set[str] = set()
+        """What the server sent back since it left, so that it waits and survives interruptions."""
         self.now = 0.0
         self.step = 0
+        self._has_named_a_conversation = False
 
     def do(self, action: str) -> None:
         self.step += 1
@@ -160,10 +166,11 @@ class Conversation:
             "down": self._receive_next,
             "lose": server.lose_next,
             "vad": server.begin_by_itself,
+            "foreign_beside": server.begin_beside_by_itself,
             "end": server.end,
             "end_beside": server.end_beside,
             "refuse": lambda: setattr(server, "refuses_next", True),
-            "interrupt": self.client.interrupt,
+            "interrupt": self._interrupt,
             "second": lambda: self._let_time_pass(1),
             "long": lambda: self._let_time_pass(LONG_S),
         }
@@ -178,12 +185,31 @@ class Conversation:
             self.server.up.append(event)
             if event["type"] == CREATE:
                 self.left.append((self.step, request_name(event), "response" not in event))
+                self._back.discard(request_name(event))
+
+    def _interrupt(self) -> None:
+        self.interrupted.update({name for _, name, _ in self.left} - self._back)
+        self.client.interrupt()
 
     def _receive_next(self) -> None:
         if self.server.down:
-            event, _ = self.server.down.popleft()
+            event, refused = self.server.down.popleft()
+            if refused is not None:
+                self._back.add(refused)
+            inside = [name for name in self.open() if self.kinds[name] != "beside"]
             self.client.receive(event)
+            self._check_who_is_answered(event, inside)
             self._send()
+
+    def _check_who_is_answered(self, event: Event, inside: list[str]) -> None:
+        """What a server says of conversations is believed, once it has named one."""
+        if event["type"] != "response.created" or "conversation_id" not in event["response"]:
+            return
+        if event["response"]["conversation_id"] is not None:
+            self._has_named_a_conversation = True
+        elif self._has_named_a_conversation:
+            answered = [name for name in inside if self.handles[name].is_settled]
+            assert not answered, f"a response beside the conversation answers {answered}"
 
     def _pass_all(self) -> None:
         self._send()
@@ -209,14 +235,14 @@ def check_manual(conversation: Conversation) -> None:
             continue
         times = server.executed.count(name)
         assert times <= 1, f"request {name} was executed {times} times"
-        is_refused = name in server.refused | server.refusals_lost
+        is_refused = name in server.refused | server.refusals_lost | conversation.interrupted
         assert times or is_refused or conversation.has_failed(name), f"request {name} is lost"
 
 
 def check_automatic(conversation: Conversation) -> None:
     """Each was answered by a response that was asked for after it, or refused, or has failed."""
     server = conversation.server
-    answered = {*server.executed, *server.refusals_lost}
+    answered = {*server.executed, *server.refusals_lost, *conversation.interrupted}
     if server.is_vague:
         # Once something has begun, such a refusal is about nothing, and those that were merged
         # into the request count as answered.
@@ -228,13 +254,13 @@ def check_automatic(conversation: Conversation) -> None:
         own = f"e_{name}"
         assert server.executed.count(own) <= 1, f"request {name} was executed twice"
         is_answered = any(step >= conversation.made[name] for step in asked)
-        is_refused = own in server.refused
+        is_refused = own in server.refused | conversation.interrupted
         assert is_answered or is_refused or conversation.has_failed(name), f"{name} is lost"
 
 
-SERVERS = st.builds(ResponseServer, tells_conversation=st.booleans()) | st.builds(
-    ResponseServer, links=st.sampled_from(["sometimes", "never"]), loses=st.booleans()
-)
+SERVERS = st.builds(
+    ResponseServer, tells_conversation=st.booleans(), says_null=st.booleans()
+) | st.builds(ResponseServer, links=st.sampled_from(["sometimes", "never"]), loses=st.booleans())
 SCRIPTS = st.lists(st.sampled_from(ACTIONS), max_size=40)
 
 

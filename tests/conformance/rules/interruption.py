@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.conformance.case import Scene
 from tests.conformance.rules.base import Rule, tell, told
+from tests.conformance.rules.heard import Heard
+from tests.conformance.rules.late_audio import LateAudio
 from tests.conformance.trace import Sent, Trace
 
 __all__ = ["RULES"]
@@ -106,106 +108,19 @@ def _turn_detection(event: Mapping[str, Any]) -> Any:
     return value
 
 
-@dataclass
-class _Silenced:
-    """What is not to be heard any more."""
-
-    running: _Running = field(default_factory=_Running)
-    is_cancelled: bool = False
-    """Whether an interruption cancelled the response that runs."""
-    items: set[Any] = field(default_factory=set)
-    heard: set[Any] = field(default_factory=set)
-    """Items of which audio was told since the last interruption."""
-
-    def follow(self, expected: Trace, index: int, step: Mapping[str, Any]) -> None:
-        self.running.follow(expected, index, step)
-        self.is_cancelled &= self.running.is_running and _kind(step) != "response.created"
-        if _is_told(expected, index, "disconnected"):
-            self.items.clear()
-        if _is_told(expected, index, "audio"):
-            self.heard.add(step["server"].get("item_id"))
-        elif _is_told(expected, index, "audio_interrupted"):
-            self.heard.clear()
-        self.items |= {sent.event["item_id"] for sent in _sent(expected, index, TRUNCATE)}
-        # With `response.created` it is a response that was interrupted before it began.
-        if _is_interrupted(step) or _kind(step) == "response.created":
-            self.is_cancelled |= bool(_sent(expected, index, "response.cancel"))
-
-
 def _late_audio_is_dropped(scene: Scene, expected: Trace) -> None:
-    silenced = _Silenced()
+    late = LateAudio(scene, expected)
     for index, step in enumerate(scene.steps):
-        late = [e for e in told(expected, index) if e.type == "audio"]
-        delta = step["server"] if late else {}
-        is_cut_off = delta.get("item_id") in silenced.items
-        response_id = delta.get("response_id")
-        is_cancelled = silenced.is_cancelled and response_id == silenced.running.response_id
-        if late and (is_cut_off or is_cancelled):
-            if not is_cut_off and delta.get("item_id") in silenced.heard:
-                expected.forget_from(index)  # no server sends an item's audio for two responses
-                return
-            expected.emitted = [e for e in expected.emitted if e not in late]
-            if not is_cut_off:
-                place = {name: delta[name] for name in ("item_id", "content_index")}
-                _insert(expected, index, {"type": TRUNCATE, **place, "audio_end_ms": 0})
-            expected.forget_from(index + 1)
+        if not late.take(index, step):
             return
-        silenced.follow(expected, index, step)
-
-
-@dataclass
-class _Heard:
-    """What comes of each part, and since when the last one is heard."""
-
-    now_ms: float = 0.0
-    place: tuple[Any, Any] | None = None
-    began_ms: float = 0.0
-    length_ms: float = 0.0
-    came_ms: dict[Any, float] = field(default_factory=dict)
-    session_format: Any = None
-    formats: dict[Any, Any] = field(default_factory=dict)
-
-    def take(self, event: Mapping[str, Any], size: int) -> None:
-        place = event["item_id"], event["content_index"]
-        if place != self.place:
-            self.stop()
-            self.place, self.began_ms = place, self.now_ms
-        audio_format = self.formats.get(event.get("response_id")) or self.session_format
-        kind = audio_format.get("type") if isinstance(audio_format, dict) else audio_format
-        if str(kind).startswith(("audio/pcmu", "audio/pcma", "g711")):
-            self.length_ms += size / 8
-        else:
-            rate = (audio_format or {}).get("rate") if isinstance(audio_format, dict) else None
-            self.length_ms += size / 2 / (rate or 24_000) * 1000
-
-    def stop(self) -> None:
-        if self.place is not None:
-            self.came_ms[self.place] = self.came_ms.get(self.place, 0.0) + self.length_ms
-        self.place, self.length_ms = None, 0.0
-
-    def follow(self, event: Mapping[str, Any]) -> None:
-        response = event.get("response") or {}
-        match event.get("type"):
-            case "session.created" | "session.updated":
-                self.session_format = _output_format(event.get("session"))
-            case "response.created" if response.get("id"):
-                self.formats[response["id"]] = _output_format(response) or self.session_format
-            case "response.done":
-                self.formats.pop(response.get("id"), None)
-
-
-def _output_format(value: Any) -> Any:
-    for key in ("audio", "output", "format"):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _truncates_in_the_parts_own_time(scene: Scene, expected: Trace) -> None:
-    heard = _Heard()
+    heard = Heard()
     for index, step in enumerate(scene.steps):
         heard.now_ms += step.get("advanceMs", 0)
         if _is_told(expected, index, "disconnected"):
-            heard = _Heard(heard.now_ms)
+            heard = Heard(heard.now_ms)
         for emitted in told(expected, index):
             if emitted.type == _kind(step):
                 heard.follow(step["server"])
@@ -258,7 +173,20 @@ class _ServerPlayback:
         return False
 
 
+def _tells_only_what_is_cut_off(scene: Scene, expected: Trace) -> None:
+    """Over WebSocket: where everything that came was heard nothing is truncated."""
+    for index, step in enumerate(scene.steps):
+        is_whole = _is_interrupted(step) and not _sent(expected, index, TRUNCATE)
+        has_failed = any(failure.step == index for failure in expected.failures)
+        if is_whole and not has_failed and not _is_told(expected, index, "disconnected"):
+            expected.emitted = [
+                e for e in expected.emitted if (e.step, e.type) != (index, "audio_interrupted")
+            ]
+
+
 def _tells_that_audio_is_interrupted(scene: Scene, expected: Trace) -> None:
+    if scene.transport == "websocket":
+        _tells_only_what_is_cut_off(scene, expected)
     playback = _ServerPlayback()
     for index, step in enumerate(scene.steps):
         if _is_told(expected, index, "disconnected"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.conformance.case import Scene
@@ -121,6 +122,8 @@ def _ends_with_any_response_done(scene: Scene, expected: Trace) -> None:
     for index, event in server_steps(scene):
         is_unread = [emitted.type for emitted in told(expected, index)] == ["*"]
         if event.get("type") == "response.done" and is_unread:
+            if _is_its_end(scene, expected, index):
+                tell(expected, index, ("turn_done", [_turn_read(event)]))
             conns = [sent.conn for sent in expected.sent]
             waiting = _waiting_request(scene, expected, index)
             if waiting is not None:
@@ -128,6 +131,33 @@ def _ends_with_any_response_done(scene: Scene, expected: Trace) -> None:
                 expected.sent.insert(at, Sent(index, conns[-1], waiting))
             _goes_on_from(scene, expected, index)
             return
+
+
+def _is_its_end(scene: Scene, expected: Trace, step: int) -> bool:
+    """Whether the `response.done` in a step ends the response that runs."""
+    now = next(now for now in moments(scene, expected) if now.step == step)
+    response = scene.steps[step]["server"].get("response")
+    response_id = response.get("id") if isinstance(response, dict) else None
+    is_named = isinstance(response_id, str) and now.response_id is not None
+    return now.is_running and (not is_named or response_id == now.response_id)
+
+
+def _turn_read(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What `turn_done` can say of a `response.done` that has no known form."""
+
+    def read(fields: Mapping[str, Any], name: str, empty: Any) -> Any:
+        return fields[name] if type(fields.get(name)) is type(empty) else empty
+
+    response: dict[str, Any] = read(event, "response", {})
+    usage: dict[str, Any] = read(response, "usage", {})
+    counts = {f"{side}_tokens": read(usage, f"{side}_tokens", 0) for side in ("input", "output")}
+    details = {
+        f"{side}_tokens_details": read(usage, f"{side}_token_details", {})
+        for side in ("input", "output")
+    }
+    spent = {**counts, "total_tokens": sum(counts.values()), **details}
+    turn = {"id": read(response, "id", ""), "output": read(response, "output", []), "usage": spent}
+    return {"type": "response_done", "response": turn}
 
 
 def _waiting_request(scene: Scene, expected: Trace, step: int) -> dict[str, Any] | None:
