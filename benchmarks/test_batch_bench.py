@@ -48,7 +48,7 @@ def test_ten_thousand_jobs_in_one_process(benchmark: Any, tmp_path: Path) -> Non
             resident.append(resident_mb())
 
     settings = JobSettings(transport="memory", records_conversation=False)
-    options = BatchOptions(settings, processes=0, allow=())
+    options = BatchOptions(settings, responder="parrot", processes=0, allow=())
 
     def run() -> float:
         running = run_batch([manifest], tmp_path / "out", options, on_progress=note)

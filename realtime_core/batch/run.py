@@ -49,7 +49,7 @@ class BatchOptions:
     to: str = LOCAL
     """``local`` (a server in this process), ``openai``, a base URL ending in ``/v1``, or a full
     endpoint."""
-    responder: str = "parrot"
+    responder: str = "speech"
     """Who answers on the local server."""
     engine: str = "local"
     """The name of a plugin's batch engine."""

@@ -215,7 +215,7 @@ def batch(
     ] = None,
     responder: Annotated[
         str, typer.Option(metavar="NAME", help="Who answers on the local server.")
-    ] = "parrot",
+    ] = "speech",
     deadline: Annotated[
         float,
         typer.Option(

@@ -39,7 +39,7 @@ def many_jobs(folder: Path, count: int) -> Path:
 
 def in_memory(**more: Any) -> BatchOptions:
     """Over the memory transport, in this process unless said otherwise."""
-    options: dict[str, Any] = {"processes": 0, "allow": ()}
+    options: dict[str, Any] = {"processes": 0, "allow": (), "responder": "parrot"}
     settings = {name: more.pop(name) for name in list(more) if name in JobSettings.model_fields}
     return BatchOptions(
         settings=JobSettings(**{"transport": "memory", **settings}), **{**options, **more}

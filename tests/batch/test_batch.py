@@ -218,6 +218,7 @@ async def test_the_parquet_file_says_the_same_as_the_results(tmp_path: Path):
 async def test_over_websocket_from_two_processes_as_fast_as_the_server_takes_it(tmp_path: Path):
     options = BatchOptions(
         settings=JobSettings(transport="websocket", transport_options={"pace": "fast"}),
+        responder="parrot",
         processes=2,
         allow=(),
     )
@@ -238,7 +239,7 @@ async def test_over_websocket_from_two_processes_as_fast_as_the_server_takes_it(
 
 
 async def test_over_webrtc_everything_is_measured(tmp_path: Path):
-    options = BatchOptions(allow=(), processes=1)
+    options = BatchOptions(responder="parrot", allow=(), processes=1)
     write_tone(tmp_path / "q.wav", 0.6)
     entries = [{"id": "two", "turns": [{"audio": "q.wav"}, {"audio": "q.wav"}]}]
     await run_batch([write_manifest(tmp_path, entries)], tmp_path / "out", options)

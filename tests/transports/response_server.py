@@ -44,6 +44,7 @@ class ResponseServer:
         again and again meanwhile."""
         self._loses = loses
         self._has_begun = False
+        self._has_named_a_conversation = False
         self._count = 0
         self._errors = 0
 
@@ -56,8 +57,12 @@ class ResponseServer:
             self._has_begun = True
 
     def begin_beside_by_itself(self) -> None:
-        """Another client asked for something. Of servers that do not tell it nobody can know."""
-        if self._tells_conversation and not self._says_null:
+        """Another client asked for something. Of servers that do not tell it nobody can know.
+
+        Nor until they have named a conversation; only links clear that up then.
+        """
+        is_clear = not self.is_vague or (self._has_named_a_conversation and not self._loses)
+        if self._tells_conversation and not self._says_null and is_clear:
             self._begin(in_conversation=False)
 
     def end(self) -> None:
@@ -128,6 +133,7 @@ class ResponseServer:
         if self._tells_conversation:
             is_named = in_conversation and not self._says_null
             response["conversation_id"] = "conv_1" if is_named else None
+            self._has_named_a_conversation |= is_named
         self.down.append(({"type": event_type, "event_id": "x", "response": response}, None))
 
     def _refuse(self, event: Event, code: str, message: str) -> None:
