@@ -45,8 +45,10 @@ def noting(out: Path, stereo: Path | None) -> Iterator[RunNotes]:
         stereo: Where the conversation is recorded anyway.
 
     Raises:
-        UserError: The page's folder is not there.
+        UserError: The page's folder is not there, or it is a folder itself.
     """
+    if out.is_dir():
+        raise UserError(f"--report {out} is a folder; name the report's file")
     if not out.parent.is_dir():
         raise UserError(f"--report {out}: there is no folder {out.parent}")
     with tempfile.TemporaryDirectory(prefix="realtime-") as scratch:

@@ -10,7 +10,6 @@ from pathlib import Path
 import soundfile
 
 from tests.end_to_end.commands import DEADLINE_S, EXAMPLE, FOLDER, environment
-from tests.end_to_end.listening import likeness
 
 LONGEST = 20
 """Lines; the body of its function is the ten lines that it takes."""
@@ -38,9 +37,10 @@ def test_the_readmes_example_asks_and_keeps_the_answer(tmp_path: Path):
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "audio, played back" in ended.stdout
+    assert re.search(r"You said: .*folder.*You said: Thank you", ended.stdout, re.DOTALL)
     answer = tmp_path / "answer.wav"
     assert list(tmp_path.glob("*.wav")) == [answer]
-    # First the spoken question again, then the hum that a written message gets.
-    assert likeness(answer, EXAMPLE) > 0.9
+    # Both answers repeat what was said or written.
+    samples, _rate_hz = soundfile.read(answer)
+    assert abs(samples).max() > 0.1
     assert soundfile.info(answer).duration > soundfile.info(EXAMPLE).duration + 0.5

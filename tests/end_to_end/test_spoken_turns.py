@@ -27,7 +27,7 @@ MAX_WORD_ERROR_RATE = 0.07
 MAX_DELAY_P50_S = 0.25
 MAX_DELAY_P95_S = 0.7
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -54,9 +54,31 @@ async def events_of_our_server() -> list[dict[str, Any]]:
     return events
 
 
+RARE_EVENTS = (
+    {
+        "type": "conversation.item.input_audio_transcription.segment",
+        "event_id": "event_1",
+        "item_id": "item_1",
+        "content_index": 0,
+        "id": "seg_1",
+        "text": "hello",
+        "speaker": "speaker_1",
+        "start": 0.0,
+        "end": 0.4,
+    },
+    {
+        "type": "input_audio_buffer.dtmf_event_received",
+        "event_id": "event_2",
+        "event": "9",
+        "received_at": 1763605109,
+    },
+)
+"""As OpenAI's API reference shows them; neither the recorded cases nor our server has them."""
+
+
 async def real_events() -> list[dict[str, Any]]:
     """Every event once, and of each type that is known at least one."""
-    events = [*recorded_events(), *await events_of_our_server(), *turn(0)]
+    events = [*recorded_events(), *await events_of_our_server(), *turn(0), *RARE_EVENTS]
     by_text = {json.dumps(event, sort_keys=True): event for event in events}
     assert {event["type"] for event in by_text.values()} >= _SHAPES.keys() - {
         "input_audio_buffer.committed",
