@@ -93,8 +93,8 @@ class Emitter:
             self._queue.append(Emit(event, args))
         elif is_heard:
             self._tell_all(event, args)
-        else:  # as most are: nobody makes more happen while it is told
-            self._dispatch(event, *args)
+        elif event == "error":
+            _log_unheard(args)
         return is_heard
 
     def has_listeners(self, event: str) -> bool:
@@ -188,13 +188,13 @@ class Emitter:
             self._is_telling = False
 
     def _dispatch(self, event: str, *args: Any) -> None:
-        """Run the listeners of one event; each event passes here once."""
+        """Run the listeners of one event."""
         if self._followers:
             emit = Emit(event, args)
             for follower in list(self._followers):
                 follower(emit)
         if event == "error" and not self.has_listeners("error"):
-            log.error("an error nobody listens to: %s", _describe_error(args))
+            _log_unheard(args)
         for entry in list(self._listeners.get(event, ())):
             if entry.once:
                 self._forget(event, entry)
@@ -280,6 +280,10 @@ def _telling(told: asyncio.Future[Emit], name: str) -> Callable[..., None]:
             told.set_result(Emit(name, args))
 
     return tell
+
+
+def _log_unheard(args: tuple[Any, ...]) -> None:
+    log.error("an error nobody listens to: %s", _describe_error(args))
 
 
 def _describe_error(args: tuple[Any, ...]) -> str:

@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 SLOW_S = 0.05
 """The audio of a call stutters when the event loop stands still for longer than this."""
 
-_UNCHANGING = frozenset({str, int, float, bool, type(None)})
-
 _Direction: TypeAlias = Literal["incoming", "outgoing"]
 
 
@@ -54,6 +52,7 @@ class MiddlewareChain:
                 long is named in a warning, once; None does not look.
         """
         self._middlewares = tuple(middlewares)
+        self._inwards = self._middlewares[::-1]
         self._report = report
         self._clock = clock
         self._known_slow: set[int] = set()
@@ -70,13 +69,13 @@ class MiddlewareChain:
                 only when a middleware fails.
         """
         if again is None:
-            return self._pass([event], self._middlewares[::-1], "incoming")
-        if not self._middlewares:
+            return self._pass([event], self._inwards, "incoming")
+        if not self._inwards:
             return [event]
-        events = self._take(self._middlewares[-1], "incoming", event)
+        events = self._take(self._inwards[0], "incoming", event)
         if events is None:
             events = [again()]
-        return self._pass(events, self._middlewares[-2::-1], "incoming")
+        return self._pass(events, self._inwards[1:], "incoming")
 
     def outgoing(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         """The event as the server gets it: usually one, none when a middleware dropped it."""
@@ -305,17 +304,23 @@ def _copy_object(value: dict[str, Any]) -> dict[str, Any]:
     """A copy that can be changed without changing the original; what is no JSON is shared."""
     copied = dict(value)
     for key, inner in value.items():
-        if type(inner) not in _UNCHANGING:
-            copied[key] = _copy_object(inner) if type(inner) is dict else _copy(inner)
+        # Nearly all values are neither, and this runs for each of each event.
+        if type(inner) is dict:
+            copied[key] = _copy_object(inner)
+        elif type(inner) is list:
+            copied[key] = _copy_list(inner)
     return copied
 
 
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _copy_object(value)
-    if isinstance(value, list):
-        return [inner if type(inner) in _UNCHANGING else _copy(inner) for inner in value]
-    return value
+def _copy_list(value: list[Any]) -> list[Any]:
+    return [
+        _copy_object(inner)
+        if type(inner) is dict
+        else _copy_list(inner)
+        if type(inner) is list
+        else inner
+        for inner in value
+    ]
 
 
 def _checked(passed: object, *, needs_type: bool) -> list[dict[str, Any]]:

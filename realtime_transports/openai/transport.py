@@ -305,18 +305,14 @@ class OpenAIRealtimeBase(RealtimeTransportLayer):
         else:
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("< %s %s", event["type"], event.get("event_id", ""))
-            if passed := self._middlewares.incoming(event, again=partial(wire.parse, data)):
-                self._receive_events(passed)
+            passed = self._middlewares.incoming(event, again=partial(wire.parse, data))
+            for index, each in enumerate(passed):
+                if index and self.status == "disconnected":  # a listener has closed the transport
+                    return
+                self._receive_event(each)
+            if passed:
                 return
         self._flush_received()
-
-    def _receive_events(self, events: list[dict[str, Any]]) -> None:
-        """Take what the middlewares made of one server event."""
-        self._receive_event(events[0])
-        for event in events[1:]:
-            if self.status == "disconnected":  # a listener has closed the transport
-                return
-            self._receive_event(event)
 
     def _receive_event(self, event: dict[str, Any]) -> None:
         """Take a server event, as the middlewares left it. Never raises."""

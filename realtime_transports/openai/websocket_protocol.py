@@ -26,7 +26,7 @@ from realtime_transports.openai.client_playback import (
     PartPlace,
     PlayingAudio,
 )
-from realtime_transports.openai.inbound import audio_event
+from realtime_transports.openai.inbound import audio_event, derived_events
 from realtime_transports.openai.protocol import ClientProtocol, JsonObject
 
 __all__ = ["PlayingAudio", "SipProtocol", "WebSocketProtocol"]
@@ -105,7 +105,7 @@ class WebSocketProtocol(ClientProtocol):
             send.undo_rest.append(partial(self._unsent_truncations.insert, 0, event))
 
     def _derived(self, event: JsonObject) -> list[Emit]:
-        events = super()._derived(event)
+        events = derived_events(event)
         match event["type"]:
             case "response.output_audio.delta":
                 events += self._take_audio(event)

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, NoReturn
 
+from pydantic_core import from_json
+
 from realtime_core.errors import ProtocolError, ValidationError
 
-__all__ = ["MAX_DEPTH", "decode_audio", "dump", "encode_audio", "parse"]
+__all__ = ["MAX_DEPTH", "decode_audio", "dump", "encode_audio", "parse", "parse_value"]
 
 MAX_DEPTH = 200
 """How many objects and lists may be within each other. Whoever looks through an event, here or in a
@@ -31,14 +33,11 @@ def parse(data: str | bytes) -> dict[str, Any]:
         ProtocolError: It is no JSON text, or no object with a `type`. The message tells no more of
             the content than where it goes wrong.
     """
+    text = _decode_text(data) if isinstance(data, bytes) else data
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
-        text = text.strip(_WHITE_SPACE)
-        event, end = _DECODER.raw_decode(text)
-    except (ValueError, RecursionError) as exc:
-        raise ProtocolError(f"the server sent a message that is not JSON: {exc}") from exc
-    if end != len(text):
-        raise ProtocolError(f"the server sent more than one JSON value: the first ends at {end}")
+        event = from_json(text, allow_inf_nan=False, cache_strings="keys")
+    except (ValueError, TypeError):  # rare: it is no JSON, or has half of a surrogate pair
+        event = _parse_leniently(text)
     if not isinstance(event, dict):
         raise ProtocolError(f"the server sent a JSON {type(event).__name__}, not an event object")
     if not isinstance(event.get("type"), str):
@@ -52,6 +51,22 @@ def parse(data: str | bytes) -> dict[str, Any]:
             f"the server sent a {event['type']!r} event nested deeper than {MAX_DEPTH} levels"
         )
     return event
+
+
+def parse_value(data: str | bytes) -> object:
+    """The value in a JSON text (RFC 8259); bytes are taken for UTF-8.
+
+    Raises:
+        ValueError: It is no JSON text, or an object nested deeper than `MAX_DEPTH` levels.
+    """
+    text = data.decode("utf-8") if isinstance(data, bytes) else data
+    try:
+        value: object = _DECODER.decode(text)
+    except RecursionError as exc:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from exc
+    if isinstance(value, dict) and _may_be_deep(value, text) and _is_deeper(value, MAX_DEPTH):
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+    return value
 
 
 def dump(event: Mapping[str, Any]) -> str:
@@ -97,6 +112,29 @@ def decode_audio(text: str) -> bytes:
         return base64.b64decode(padded, validate=True)
     except (binascii.Error, ValueError) as exc:
         raise ProtocolError(f"audio is not base64: {exc}") from exc
+
+
+def _decode_text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ProtocolError(f"the server sent a message that is not UTF-8: {exc}") from exc
+
+
+def _parse_leniently(text: str) -> Any:
+    """What a text holds; what `json` reads and `from_json` does not is read too.
+
+    Raises:
+        ProtocolError: It is no JSON text.
+    """
+    text = text.strip(_WHITE_SPACE)
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError) as exc:
+        raise ProtocolError(f"the server sent a message that is not JSON: {exc}") from exc
+    if end != len(text):
+        raise ProtocolError(f"the server sent more than one JSON value: the first ends at {end}")
+    return value
 
 
 def _may_be_deep(event: dict[str, Any], text: str) -> bool:

@@ -48,9 +48,9 @@ def recorded(transport_class: type[Any], recorder: Recorder) -> type[Any]:
     """The class, with each event taken down before its listeners run."""
 
     class Recorded(transport_class):  # type: ignore[misc]
-        def _dispatch(self, event: str, *args: Any) -> None:
+        def emit(self, event: str, *args: Any) -> bool:
             recorder.emitted(event, args)
-            super()._dispatch(event, *args)
+            return bool(super().emit(event, *args))
 
     return Recorded
 

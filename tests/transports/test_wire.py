@@ -73,6 +73,18 @@ def test_the_refusal_does_not_repeat_the_message():
     assert "secret-text" not in str(caught.value)
 
 
+@given(text=st.text(alphabet='{}[]",:0123456789.-+eE truefalsn\\ud8') | JSON.map(json.dumps))
+def test_what_is_read_is_what_the_standard_library_reads(text: str):
+    message = f'{{"type":"x","a":{text}}}'
+    with contextlib.suppress(ProtocolError):
+        assert wire.parse(message) == json.loads(message)
+
+
+@pytest.mark.parametrize("text", ['{"type":"\\ud83d"}', '{"type":"\ud83d"}'])
+def test_half_of_a_surrogate_pair_is_read(text: str):
+    assert wire.parse(text) == {"type": "\ud83d"}
+
+
 def test_bytes_are_read_as_utf_8():
     assert wire.parse('{"type":"ä"}'.encode()) == {"type": "ä"}
 
@@ -105,3 +117,21 @@ def test_audio_comes_back_as_it_was_sent(pcm):
 def test_what_is_no_base64_is_refused(text):
     with pytest.raises(ProtocolError):
         wire.decode_audio(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "NaN", '{"a": -Infinity}', '{"a": 1} 2', b"\xff", "9" * 5_000]
+)
+def test_a_value_that_is_none_is_refused(text: str | bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - what it says is of the decoder
+        wire.parse_value(text)
+
+
+@pytest.mark.parametrize("levels", [wire.MAX_DEPTH, 600, 5_000])
+def test_a_value_nested_too_deep_to_be_looked_through_is_refused(levels: int) -> None:
+    with pytest.raises(ValueError, match="deeper than 200 levels"):
+        wire.parse_value('{"a":' * levels + "[]" + "}" * levels)
+
+
+def test_a_value_may_be_of_any_kind() -> None:
+    assert [wire.parse_value(text) for text in ("5", b'"\xc3\xa9"', " [null] ")] == [5, "é", [None]]
