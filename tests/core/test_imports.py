@@ -175,7 +175,7 @@ def test_the_contract_does_not_know_its_command_line():
             assert not imports_of(module, {"realtime_core.cli"}), module.name
 
 
-SHELL_OF_OPENAI = {"transport", "handle_failures"}
+SHELL_OF_OPENAI = {"shell", "transport", "handle_failures"}
 """The asyncio shell around the protocol: it waits, and decides nothing."""
 
 
