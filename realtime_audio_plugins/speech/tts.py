@@ -34,6 +34,9 @@ LEAST_CHARS = 6
 MAX_PHONEMES = 400
 """What the model takes at a time."""
 
+MAX_DIGITS = 36
+"""The reader of texts knows no name for a longer number, and stumbles over it (measured)."""
+
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 SEED = 0
 PAD = 0
@@ -41,6 +44,7 @@ PAD = 0
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"”\u2019)\]]*\s+|\n+")
 CLAUSE_END = re.compile(r"(?<=[,;:—])\s+")
 SPACE = re.compile(r"\s+")
+NUMBER = re.compile(r"\d[\d,]*")
 
 VOICE = ModelFile(
     "hibari",
@@ -122,7 +126,7 @@ class HibariVoice:
         if not any(character.isalnum() for character in text):
             return np.zeros(0, np.int16)  # it would breathe
         with self._reading:
-            phonemes: str = self._to_phonemes(text)
+            phonemes: str = self._to_phonemes(NUMBER.sub(_nameable, text))
         parts = [
             self._synthesise(part, min(max(speed, MIN_SPEED), MAX_SPEED))
             for part in _cut(phonemes, MAX_PHONEMES)
@@ -173,6 +177,12 @@ def _cut(text: str, longest: int) -> Iterator[str]:
         yield text[: ends[-1]].strip()
         text = text[ends[-1] :]
     yield text.strip()
+
+
+def _nameable(number: re.Match[str]) -> str:
+    """A number as it is, or digit by digit where it is too long to have a name."""
+    digits = number[0].replace(",", "")
+    return number[0] if len(digits) <= MAX_DIGITS else " ".join(digits)
 
 
 def _load() -> HibariVoice:

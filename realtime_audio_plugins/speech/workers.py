@@ -47,8 +47,9 @@ class Workers:
         self._is_closed = True
         for future in list(self._under_way):
             future.cancel()
-        # Waiting for the threads themselves would hold the event loop up.
-        under_way = [asyncio.wrap_future(future) for future in self._under_way]
+        # Waiting for the threads themselves would hold the event loop up. They take what they have
+        # done out of the set meanwhile.
+        under_way = [asyncio.wrap_future(future) for future in list(self._under_way)]
         try:
             await asyncio.gather(*under_way, return_exceptions=True)
         finally:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_core.testing.harness import Capability, FarEnd, Manner, TransportHarness
+    from realtime_core.testing.link import LinkConditions
     from realtime_core.testing.middlewares import EventMiddlewareContract, MiddlewareCase
     from realtime_core.testing.running_server import RunningServer
     from realtime_core.testing.sinks import AudioSinkContract, SinkCase
     from realtime_core.testing.sources import AudioSourceContract, SourceCase
     from realtime_core.testing.transport_contract import TransportContract
-    from realtime_core.testing.udp_relay import LinkConditions, UdpRelay
+    from realtime_core.testing.udp_relay import UdpRelay
 
 __all__ = [
     "AudioSinkContract",
@@ -42,7 +43,7 @@ _HOMES = {
     "Capability": "harness",
     "EventMiddlewareContract": "middlewares",
     "FarEnd": "harness",
-    "LinkConditions": "udp_relay",
+    "LinkConditions": "link",
     "Manner": "harness",
     "MiddlewareCase": "middlewares",
     "RunningServer": "running_server",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -90,8 +90,9 @@ class ServerPool:
     def close(self) -> None:
         """Close all."""
         servers, self._servers = list(self._servers.values()), {}
-        for server in servers:
-            server.close()
+        with ExitStack() as stack:  # each is closed though another fails
+            for server in servers:
+                stack.callback(server.close)
 
 
 @contextmanager

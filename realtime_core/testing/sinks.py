@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from realtime_core.audio import AudioFrame, AudioSink, frame_from_mono
-from realtime_core.errors import AudioError, RealtimeError
-from realtime_core.testing.demand import broken, require
+from realtime_core.errors import RealtimeError
+from realtime_core.testing import audio_ends
+from realtime_core.testing.demand import require
 from realtime_core.testing.doubles import loud
-from realtime_core.testing.leaks import LoopLeakWatch
 from realtime_core.testing.transport_connecting import expected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from realtime_core.audio import Pcm16
 
@@ -242,40 +241,17 @@ class AudioSinkContract:
     async def test_what_cannot_be_opened_raises_audio_error(self, case: SinkCase) -> None:
         if case.make_unusable is None:
             pytest.skip("there is no such sink")
-        async with watched(case):
-            sink = case.make_unusable()
-            with expected(AudioError, "open() raises", AudioSink.open):
-                await sink.open()
-            await sink.close(complete=False)
+        await audio_ends.refuse_to_open(AudioSink, case.make_unusable, case.deadline_s)
 
 
-@asynccontextmanager
-async def watched(case: SinkCase) -> AsyncIterator[None]:
+def watched(case: SinkCase) -> AbstractAsyncContextManager[None]:
     """Sees that nothing waits for ever, and nothing is left."""
-    watch = LoopLeakWatch(gc_generation=1)
-    try:
-        async with asyncio.timeout(case.deadline_s):
-            yield
-    except TimeoutError:
-        broken(
-            "opening, writing, draining and closing end",
-            seen=f"one of them did not within {case.deadline_s:g} s",
-            see=AudioSink,
-        )
-    left = await watch.find_in_loop()
-    require(not left, "close() releases everything", seen=left, see=AudioSink.close)
+    return audio_ends.watched(AudioSink, case.deadline_s)
 
 
-@asynccontextmanager
-async def opened(case: SinkCase) -> AsyncIterator[AudioSink]:
-    """An open sink, which is closed as complete and leaves nothing."""
-    async with watched(case):
-        sink = case.make()
-        await sink.open()
-        try:
-            yield sink
-        finally:
-            await sink.close()
+def opened(case: SinkCase) -> AbstractAsyncContextManager[AudioSink]:
+    """An open one, which is closed and leaves nothing."""
+    return audio_ends.opened(AudioSink, case.make, case.deadline_s)
 
 
 def frames(sink: AudioSink) -> list[AudioFrame]:

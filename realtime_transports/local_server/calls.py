@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from realtime_core.errors import TransportError
 from realtime_transports.local_server.door import Door
-from realtime_transports.local_server.session import Session, SessionOptions
+from realtime_transports.local_server.session import LinkOverError, Session, SessionOptions
 from realtime_transports.openai import wire
 from realtime_transports.openai.server_protocol import Link
 from realtime_transports.webrtc.answerer import ServerPeer, answer
@@ -112,6 +112,10 @@ class Call:
 
         A data channel takes 256 KiB or less, and an item may have more audio than that: where it
         has, it is sent without.
+
+        Raises:
+            LinkOverError: The caller is gone, or going.
+            TransportError: It cannot be sent.
         """
         for sideband in list(self._sidebands):
             try:
@@ -119,20 +123,29 @@ class Call:
             except TransportError as exc:
                 log.warning("a sideband of call %s is left out: %s", self.id, exc)
                 self.detach(sideband)
-        if self._peer is None:
-            raise TransportError("the call has not begun")
         try:
-            self._peer.send(wire.dump(event))
+            self.send_text(wire.dump(event))
         except TransportError:
             smaller = _without_audio(event)
             if smaller is None:
                 raise
-            self._peer.send(wire.dump(smaller))
+            self.send_text(wire.dump(smaller))
 
     def send_text(self, text: str) -> None:
-        """Send a message as it is over the data channel."""
-        if self._peer is not None:
+        """Send a message as it is over the data channel.
+
+        Raises:
+            LinkOverError: The caller is gone, or going.
+            TransportError: It cannot be sent.
+        """
+        if self._peer is None:
+            raise TransportError("the call has not begun")
+        try:
             self._peer.send(text)
+        except TransportError as exc:
+            if self._peer.is_closed:
+                raise LinkOverError(str(exc)) from exc
+            raise
 
     def drop(self) -> None:
         """End the connection, once there is one."""

@@ -7,7 +7,6 @@ faults on its way out, before them on its way in.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, assert_never
@@ -23,6 +22,8 @@ from realtime_transports.local_server.event_faults import (
     SendText,
 )
 from realtime_transports.local_server.faults import Faults
+from realtime_transports.local_server.session import LinkOverError
+from realtime_transports.openai import wire
 from realtime_transports.openai.server_outputs import random_id
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class DoorLink(Protocol):
         """Send an event; never blocks.
 
         Raises:
+            LinkOverError: The client is gone.
             TransportError: It cannot be sent.
         """
 
@@ -58,6 +60,7 @@ class DoorLink(Protocol):
         """Send a message as it is; never blocks.
 
         Raises:
+            LinkOverError: The client is gone.
             TransportError: It cannot be sent.
         """
 
@@ -131,20 +134,17 @@ class Door:
             self._tell("message_too_large", f"A message has at most {MAX_MESSAGE_CHARS} bytes.")
             return
         try:
-            event = json.loads(message)
-        except (ValueError, RecursionError):
-            event = None
+            event = wire.parse_value(message)
+        except ValueError as exc:
+            session.receive_invalid(f"The message is not valid JSON: {exc}")
+            return
         if not isinstance(event, dict):
-            session.receive_message(message)  # which says what is wrong with it
+            session.receive(event)  # which says what is wrong with it
             return
         if self._watch is not None:
             self._watch.client_event(event)
-        actions = self._acts.incoming(event)
-        if actions == [Deliver(event)]:
-            session.receive_message(message)
-            return
-        for action in actions:
-            self._do(action)
+        for action in self._acts.incoming(event):
+            self._try(action)
 
     def receive_invalid(self, problem: str) -> None:
         """Take a message that could not be read."""
@@ -184,7 +184,7 @@ class Door:
         """Close, after everything that was sent has left; what is late leaves now."""
         self._ending = self._ending or reason
         while self._late:
-            self._do(self._late.popleft()[1])
+            self._try(self._late.popleft()[1])
         self._joined.end_session(reason)
 
     @property
@@ -199,7 +199,7 @@ class Door:
         match action:
             case Deliver(event):
                 if self._session is not None:
-                    self._session.receive_message(json.dumps(event))
+                    self._session.receive(event)
             case Send(event):
                 self._send(event)
             case SendText(text):
@@ -239,12 +239,17 @@ class Door:
         self._late_timer = None
         now_s = self._loop.time()
         while self._late and self._late[0][0] <= now_s:
-            _, action = self._late.popleft()
-            try:
-                self._do(action)
-            except TransportError as exc:
-                log.warning("a late event was not sent: %s", exc)
+            self._try(self._late.popleft()[1])
         self._wait_for_late()
+
+    def _try(self, action: FaultAction) -> None:
+        """Do what no caller waits for."""
+        try:
+            self._do(action)
+        except LinkOverError as exc:
+            log.debug("too late to be sent: %s", exc)
+        except TransportError as exc:
+            log.warning("it could not be sent: %s", exc)
 
     def _tell(self, code: str, message: str) -> None:
         """Send an error event that answers no event."""
@@ -257,5 +262,5 @@ class Door:
         }
         try:
             self._send({"type": "error", "event_id": random_id("event"), "error": error})
-        except TransportError as exc:
+        except (LinkOverError, TransportError) as exc:
             log.info("an error was not told: %s", exc)

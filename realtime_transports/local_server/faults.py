@@ -1,7 +1,7 @@
 """What the server does wrong on request, so that clients can be tested for it.
 
 `Faults` says what; it is read from texts such as ``"drop-ack=session.updated:1"``. What becomes of
-events decides `event_faults`, what becomes of media packets `realtime_core.testing.udp_relay`.
+events decides `event_faults`, what becomes of media packets `realtime_core.testing.link`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import pydantic
 
 from realtime_core.errors import ValidationError
-from realtime_core.testing.udp_relay import LinkConditions
+from realtime_core.testing.link import LinkConditions
 from realtime_transports.openai.server_session import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "HTTP_ERRORS",

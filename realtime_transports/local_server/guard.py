@@ -23,7 +23,7 @@ from realtime_transports.local_server.faults import HTTP_ERRORS, HttpFault
 if TYPE_CHECKING:
     from realtime_transports.local_server.connections import Connections
 
-__all__ = ["AccessRules", "make_guard"]
+__all__ = ["AccessRules", "HttpFaults", "make_guard"]
 
 WILDCARD_HOSTS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 
@@ -70,7 +70,7 @@ def make_guard(
     rules: AccessRules,
     connections: Connections,
     refused: Callable[[web.Request, ApiError], None],
-    http_fault: HttpFault | None = None,
+    faults: HttpFaults,
 ) -> Middleware:
     """A middleware that refuses strangers, answers preflights and shapes errors.
 
@@ -78,9 +78,8 @@ def make_guard(
         rules: Who may use the server.
         connections: Told that a request has begun.
         refused: Told of each request that is answered by an error.
-        http_fault: Which requests fail without a reason of their own.
+        faults: Which requests fail without a reason of their own.
     """
-    faults = _HttpFaults(http_fault)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -109,18 +108,30 @@ def make_guard(
             raise ApiError(exc.status, exc.reason, code=None) from exc
         except TimeoutError as exc:
             raise ApiError(408, "The request took too long.", code="request_timeout") from exc
+        except ConnectionError as exc:
+            raise ApiError(400, "The client left while calling.", code="client_left") from exc
 
     return guard
 
 
-class _HttpFaults:
+class HttpFaults:
     """Makes requests fail, the first so many or all."""
 
     def __init__(self, fault: HttpFault | None) -> None:
+        """Begin to count; None fails none."""
         self._fault = fault
         self._done = 0
 
+    def begin_anew(self) -> None:
+        """The next request is the first one again."""
+        self._done = 0
+
     def raise_if_due(self) -> None:
+        """Fail this request if it is one of those.
+
+        Raises:
+            ApiError: It is.
+        """
         fault = self._fault
         if fault is None or (fault.times is not None and self._done >= fault.times):
             return

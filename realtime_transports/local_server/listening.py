@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from realtime_transports.local_server.ending import end_tasks
 from realtime_transports.openai.server_audio import RATE_HZ
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class Listener:
     async def close(self) -> None:
         """Stop. Closing twice is fine."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks([self._task], self._responder)
 
     async def _run(self) -> None:
         current, detector = None, None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from realtime_transports.local_server.errors import ApiError
+from realtime_transports.openai import wire
 
 if TYPE_CHECKING:
     from realtime_transports.openai.server_outputs import JsonObject
@@ -33,6 +34,11 @@ AZURE_KEY_HEADER = "api-key"
 DEFAULT_KEY_LIFETIME_S = 600
 MIN_KEY_LIFETIME_S = 10
 MAX_KEY_LIFETIME_S = 7_200
+
+
+UNREADABLE = (ValueError, LookupError, RuntimeError, web.RequestPayloadError, HttpProcessingError)
+"""What aiohttp raises on a body that is not what its headers say (measured): not in its charset, in
+one that there is not, compressed otherwise, or a form with broken parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +81,18 @@ async def read_object(request: web.Request) -> JsonObject:
     """The JSON object in the body; an empty body is an empty one."""
     try:
         text = await request.text()
-    except (ValueError, LookupError) as exc:  # not in its charset, or in one that there is not
-        raise ApiError(
-            400, f"The body cannot be read: {exc}", code="invalid_value", param="body"
-        ) from exc
+    except UNREADABLE as exc:
+        raise _unreadable(exc) from exc
     return _parse_object(text or "{}", "body")
 
 
 async def read_offer(request: web.Request) -> Offer:
     """The offer of a call, and what its session begins with."""
     if request.content_type == "application/sdp":
-        return Offer(_as_text(await request.read(), "sdp"), None)
+        try:
+            return Offer(_as_text(await request.read(), "sdp"), None)
+        except UNREADABLE as exc:
+            raise _unreadable(exc) from exc
     if request.content_type != "multipart/form-data":
         raise ApiError(
             400,
@@ -94,8 +101,9 @@ async def read_offer(request: web.Request) -> Offer:
         )
     try:
         form: Mapping[str, Any] = await request.post()
-    except (ValueError, LookupError) as exc:  # the latter for a charset that there is not
-        raise ApiError(400, f"The form cannot be read: {exc}", code="invalid_form") from exc
+    except UNREADABLE as exc:
+        problem = f"The form cannot be read: {_said_by(exc)}"
+        raise ApiError(400, problem, code="invalid_form") from exc
     if "sdp" not in form:
         raise ApiError(
             400, "Missing form field: 'sdp'", code="missing_required_parameter", param="sdp"
@@ -134,6 +142,17 @@ def key_lifetime_s(expires_after: object) -> int:
     return int(seconds)
 
 
+def _said_by(exc: Exception) -> str:
+    """What is wrong, in one line; aiohttp's own errors begin with a status."""
+    return " ".join(str(exc).split()).removeprefix("400, message: ")
+
+
+def _unreadable(problem: Exception) -> ApiError:
+    return ApiError(
+        400, f"The body cannot be read: {_said_by(problem)}", code="invalid_value", param="body"
+    )
+
+
 def _as_text(value: object, param: str) -> str:
     """A form field, which clients send as text, as bytes or as a file."""
     if isinstance(value, web.FileField):
@@ -150,8 +169,8 @@ def _as_text(value: object, param: str) -> str:
 
 def _parse_object(text: str, param: str) -> JsonObject:
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as exc:
+        parsed = wire.parse_value(text)
+    except ValueError as exc:
         raise ApiError(
             400, f"'{param}' is not valid JSON: {exc}", code="invalid_json", param=param
         ) from exc

@@ -30,6 +30,7 @@ from realtime_transports.local_server.requests import (
 )
 from realtime_transports.local_server.session import SessionOptions
 from realtime_transports.local_server.websocket import Sideband, WebSocketSession
+from realtime_transports.openai import wire
 from realtime_transports.openai.server_outputs import ClientEventError, random_id
 from realtime_transports.openai.server_session import AUDIO_FORMATS, SessionConfig
 
@@ -118,6 +119,10 @@ class Routes:
         await asyncio.gather(*(socket.close(reason) for socket in list(self._sockets)))
         await asyncio.gather(*self._endings)
 
+    def begin_anew(self) -> None:
+        """The next call is the first one again, as far as what goes wrong by chance."""
+        self._calls_begun = 0
+
     # End points
 
     async def _post_call(self, request: web.Request) -> web.Response:
@@ -174,9 +179,8 @@ class Routes:
                 strictness.require_session_type(changes if isinstance(changes, dict) else {})
         config = self._configure(None, changes, None)
         made = self._options.keys.ephemeral.create(changes, lifetime_s)
-        return web.json_response(
-            {"value": made.value, "expires_at": made.expires_at, "session": config.to_dict()}
-        )
+        answer = {"value": made.value, "expires_at": made.expires_at, "session": config.to_dict()}
+        return web.json_response(answer, dumps=wire.dump)
 
     async def _get_socket(self, request: web.Request) -> web.StreamResponse:
         offered = offered_subprotocols(request)
@@ -184,6 +188,12 @@ class Routes:
         chosen = [name for name in offered if name == SUBPROTOCOL]
         if "call_id" in request.query:
             return await Sideband(self._call(request.query["call_id"])).run(request, chosen)
+        if not web.WebSocketResponse().can_prepare(request).ok:
+            raise ApiError(
+                400,
+                "This is a WebSocket's address; calls are made by POST to /realtime/calls.",
+                code="websocket_expected",
+            )
         if self._options.is_strict:
             strictness.require_what_a_socket_needs(request, key)
         config = self._configure(
@@ -230,6 +240,8 @@ class Routes:
         return self._options.keys.check(shown)
 
     def _require_room(self) -> None:
+        if self._is_closed:  # while the request was read
+            raise ApiError(503, "the server ends", code="server_closing")
         if len(self._calls) + len(self._sockets) >= self._options.max_sessions:
             raise ApiError(
                 429,

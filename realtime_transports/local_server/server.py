@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Self, cast
 
 from aiohttp import web
@@ -17,7 +18,12 @@ from realtime_core.serving import RefusedRequest, ServedSession, ServerObserver
 from realtime_transports.local_server.connections import Connections
 from realtime_transports.local_server.errors import ApiError
 from realtime_transports.local_server.faults import Faults
-from realtime_transports.local_server.guard import WILDCARD_HOSTS, AccessRules, make_guard
+from realtime_transports.local_server.guard import (
+    WILDCARD_HOSTS,
+    AccessRules,
+    HttpFaults,
+    make_guard,
+)
 from realtime_transports.local_server.keys import KeyRing
 from realtime_transports.local_server.records import Records
 from realtime_transports.local_server.requests import peer_of
@@ -112,6 +118,7 @@ class LocalRealtimeServer:
         if key is not None and not key.get_secret_value().strip():
             raise UserError("the API key is empty; leave it out to take any")
         self._faults = Faults.of(faults)
+        self._http_faults = HttpFaults(self._faults.http)
         self._rules = AccessRules(host, allowed_hosts, allowed_origins)
         self._port = port
         self._responder = responder
@@ -186,17 +193,19 @@ class LocalRealtimeServer:
         if self._routes is not None:
             raise UserError("the server is open already; close it first")
         host = self._rules.host
-        self._routes = Routes(self._make_responder(), self._records, self._options)
+        routes = self._routes = Routes(self._make_responder(), self._records, self._options)
         try:
             if self._owned_responder is not None:
                 await self._owned_responder.open()
-            await self._listen(self._routes, host)
+            await self._listen(routes, host)
+            if self._routes is not routes:
+                raise TransportError("the server was closed while it opened")
         except BaseException:
             await self.close()
             raise
 
     async def _listen(self, routes: Routes, host: str) -> None:
-        guard = make_guard(self._rules, self._connections, self._note_refused, self._faults.http)
+        guard = make_guard(self._rules, self._connections, self._note_refused, self._http_faults)
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[guard])
         routes.add_to(app)
         runner = self._runner = web.AppRunner(
@@ -221,22 +230,22 @@ class LocalRealtimeServer:
         routes, self._routes = self._routes, None
         runner, self._runner = self._runner, None
         responder, self._owned_responder = self._owned_responder, None
-        try:
-            async with asyncio.timeout(CLOSE_DEADLINE_S):
-                if routes is not None:
-                    await routes.close()
-                if responder is not None:
-                    await responder.close()
-        except TimeoutError:
-            log.warning("sessions still ran %.0f s after the server's end", CLOSE_DEADLINE_S)
-        finally:
+        async with contextlib.AsyncExitStack() as stack:  # each is closed though another fails
             if runner is not None:
-                await runner.cleanup()
+                stack.push_async_callback(runner.cleanup)
+            if responder is not None:
+                stack.push_async_callback(
+                    _close_in_time, responder.close, "the responder still ran"
+                )
+            if routes is not None:
+                stack.push_async_callback(_close_in_time, routes.close, "sessions still ran")
 
     async def forget_sessions(self) -> None:
         """End every session and begin to count anew; the server stays open."""
         if self._routes is not None:
             await self._routes.end_sessions("the server ended it")
+            self._routes.begin_anew()
+        self._http_faults.begin_anew()
         self._records.sessions.clear()
 
     def _note_refused(self, request: web.Request, error: ApiError) -> None:
@@ -259,6 +268,14 @@ class LocalRealtimeServer:
         made: Responder = (self._plugins or default_plugins()).responder(self._responder)
         self._owned_responder = made
         return made
+
+
+async def _close_in_time(close: Callable[[], Awaitable[None]], problem: str) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_DEADLINE_S):
+            await close()
+    except TimeoutError:
+        log.warning("%s %.0f s after the server's end", problem, CLOSE_DEADLINE_S)
 
 
 class _GuardedSite(web.BaseSite):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from realtime_core.errors import TransportError
+from realtime_transports.local_server.ending import end_tasks
 from realtime_transports.local_server.listening import Listener
 from realtime_transports.local_server.responders import (
     AnswerPiece,
@@ -21,7 +21,7 @@ from realtime_transports.local_server.responders import (
     TextPiece,
     Turn,
 )
-from realtime_transports.openai import server_pacing
+from realtime_transports.openai import server_pacing, wire
 from realtime_transports.openai.server_lifetime import SessionLimits
 from realtime_transports.openai.server_outputs import (
     CancelResponse,
@@ -43,9 +43,13 @@ if TYPE_CHECKING:
     from realtime_core.audio import Pcm16
     from realtime_transports.openai.server_session import SessionConfig
 
-__all__ = ["Session", "SessionLink", "SessionOptions"]
+__all__ = ["LinkOverError", "Session", "SessionLink", "SessionOptions"]
 
 log = logging.getLogger(__name__)
+
+
+class LinkOverError(Exception):
+    """The client is gone, or going: nobody is there to be told. It never leaves the server."""
 
 
 class SessionLink(Protocol):
@@ -55,6 +59,7 @@ class SessionLink(Protocol):
         """Send an event; never blocks.
 
         Raises:
+            LinkOverError: The client is gone.
             TransportError: It cannot be sent.
         """
 
@@ -137,10 +142,14 @@ class Session:
     def receive_message(self, message: str | bytes) -> None:
         """Take a message of the client."""
         try:
-            event = json.loads(message)
-        except (ValueError, RecursionError) as exc:
+            event = wire.parse_value(message)
+        except ValueError as exc:
             self.receive_invalid(f"The message is not valid JSON: {exc}")
-            return
+        else:
+            self.receive(event)
+
+    def receive(self, event: object) -> None:
+        """Take an event of the client, parsed from JSON."""
         log.debug("< %s", event.get("type") if isinstance(event, dict) else type(event))
         event_id = event.get("event_id") if isinstance(event, dict) else None
         self._handled_id = event_id if isinstance(event_id, str) else None
@@ -167,9 +176,7 @@ class Session:
         """Stop answering. Closing twice is fine."""
         self._is_closed = True
         self._cancel_timer()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(list(self._tasks), self._responder)
         await self._listener.close()
 
     def _drain(self) -> None:
@@ -209,6 +216,8 @@ class Session:
         log.debug("> %s", event["type"])
         try:
             self._link.send_event(event)
+        except LinkOverError:
+            log.debug("%s came too late to be sent", event["type"])
         except TransportError as exc:
             log.warning("%s was not sent: %s", event["type"], exc)
             self._protocol.event_not_sent(event, str(exc), asked_by=self._handled_id)

@@ -24,9 +24,11 @@ MAX_TEXT = 20_000
 """Characters of a turn's texts that are kept."""
 
 AUDIO_MEMBERS = frozenset({"audio", "data"})
-AUDIO_DELTAS = frozenset({"response.output_audio.delta", "response.audio.delta"})
+AUDIO_DELTAS = ("response.output_audio.delta", "response.audio.delta")
+"""No set: the type of what a client sends may be a list."""
 
-FIRST_WORDS = AUDIO_DELTAS | {
+FIRST_WORDS = {
+    *AUDIO_DELTAS,
     "response.output_audio_transcript.delta",
     "response.output_text.delta",
     "response.function_call_arguments.delta",

@@ -33,10 +33,16 @@ MAX_REASON_BYTES = 120
 """RFC 6455, section 5.5: the payload of a close frame has at most 125 bytes."""
 
 MAX_UNSENT_EVENTS = 10_000
+MAX_UNSENT_CHARS = 64 * 1024 * 1024
 """A client so far behind does not read any more."""
 
 FEW_UNSENT_EVENTS = 20
 CLOSE_DEADLINE_S = 2.0
+"""How long the client may take to say that it closes too."""
+
+LAST_WORD_DEADLINE_S = 5.0
+"""How long the client may take to read what was sent before the end."""
+
 HEARTBEAT_S = 20.0
 """Pings tell a client that is gone from one that is silent."""
 
@@ -66,11 +72,13 @@ class ServerSocket:
         self._listener = listener
         self._socket: web.WebSocketResponse | None = None
         self._unsent: deque[str] = deque()
+        self._unsent_chars = 0
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._last_word: tuple[WSCloseCode, bytes] | None = None
         self._is_aborted = False
+        self._last_deadline: asyncio.TimerHandle | None = None
 
     async def run(self, request: web.Request, subprotocols: Sequence[str]) -> web.StreamResponse:
         """Hold the socket until the client or `close` ends it."""
@@ -87,24 +95,31 @@ class ServerSocket:
         try:
             await self._read(socket)
         finally:
+            if self._last_deadline is not None:
+                self._last_deadline.cancel()
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
         return socket
 
     async def close(self, code: WSCloseCode, reason: bytes) -> None:
-        """End it."""
-        if self._socket is not None:
-            await self._socket.close(code=code, message=reason)
+        """End it; a client that does not read is left to itself after a while."""
+        if self._socket is None:
+            return
+        try:
+            async with asyncio.timeout(LAST_WORD_DEADLINE_S):
+                await self._socket.close(code=code, message=reason)
+        except TimeoutError:
+            self._hang_up()
 
     def finish(self, code: WSCloseCode, reason: bytes) -> None:
         """End it as soon as all that was sent has left."""
         self._last_word = (code, reason)
-        self._filled.set()
+        self._hasten()
 
     def abort(self) -> None:
         """End it as soon as all that was sent has left, without a close frame."""
         self._is_aborted = True
-        self._filled.set()
+        self._hasten()
 
     def send_event(self, event: JsonObject) -> None:
         """Queue an event for sending."""
@@ -112,9 +127,11 @@ class ServerSocket:
 
     def send_text(self, text: str) -> None:
         """Queue a message for sending."""
-        if len(self._unsent) >= MAX_UNSENT_EVENTS:
+        is_too_much = self._unsent_chars + len(text) > MAX_UNSENT_CHARS
+        if len(self._unsent) >= MAX_UNSENT_EVENTS or (self._unsent and is_too_much):
             raise TransportError("the client does not read")
         self._unsent.append(text)
+        self._unsent_chars += len(text)
         self._filled.set()
 
     async def wait_room(self) -> None:
@@ -122,6 +139,17 @@ class ServerSocket:
         while len(self._unsent) > FEW_UNSENT_EVENTS:
             self._room.clear()
             await self._room.wait()
+
+    def _hasten(self) -> None:
+        """Let the writer end it, which it cannot do where the client does not read."""
+        self._filled.set()
+        if self._last_deadline is None:
+            loop = asyncio.get_running_loop()
+            self._last_deadline = loop.call_later(LAST_WORD_DEADLINE_S, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
     async def _read(self, socket: web.WebSocketResponse) -> None:
         async for message in socket:
@@ -136,10 +164,10 @@ class ServerSocket:
             self._filled.clear()
             while self._unsent:
                 await socket.send_str(self._unsent[0])
-                self._unsent.popleft()
+                self._unsent_chars -= len(self._unsent.popleft())
                 self._room.set()
-            if self._is_aborted and self._transport is not None:
-                self._transport.abort()
+            if self._is_aborted:
+                self._hang_up()
                 return
             if self._last_word is not None:
                 code, reason = self._last_word

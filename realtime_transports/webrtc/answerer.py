@@ -1,8 +1,4 @@
-"""The other end of a call: answers an offer, hears the caller and speaks.
-
-Audio comes in through aiortc's own receiver and leaves as Opus packets encoded here, one each
-20 ms by the event loop's clock from the first to the last, silence included.
-"""
+"""The other end of a call: answers an offer, hears the caller and speaks."""
 
 from __future__ import annotations
 
@@ -11,11 +7,9 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import av
-import numpy as np
 from aiortc import (
     MediaStreamError,
     MediaStreamTrack,
@@ -30,8 +24,6 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 from aiortc.rtcrtpparameters import RTCRtpCapabilities
 
 from realtime_core.errors import ProtocolError, TransportError
-from realtime_core.resample import StreamingResampler
-from realtime_transports.audio.outgoing import Pacer
 from realtime_transports.webrtc.guards import (
     drop_empty_rtp,
     follow_connecting,
@@ -39,7 +31,7 @@ from realtime_transports.webrtc.guards import (
     survive_bad_messages,
 )
 from realtime_transports.webrtc.loopback import allow_loopback
-from realtime_transports.webrtc.media.path import frame_from_av
+from realtime_transports.webrtc.peer_audio import PEER_RATE_HZ, Hearing, SpeakingTrack
 from realtime_transports.webrtc.playout import Playout
 
 if TYPE_CHECKING:
@@ -49,21 +41,8 @@ __all__ = ["PEER_RATE_HZ", "PeerListener", "ServerPeer", "answer"]
 
 log = logging.getLogger(__name__)
 
-PEER_RATE_HZ = 24_000
-"""Rate of all audio that passes between a peer and its listener, in Hz; it is mono int16."""
-
-BLOCK_SAMPLES = 480
-"""20 ms, what `Pacer` paces."""
-
-BITRATE = 64_000
-"""Bits per second for mono; transparent for speech, and good enough for music."""
-
-OPUS_RATE_HZ = 48_000
-"""The RTP clock of Opus, whatever the rate of the audio (RFC 7587 section 4.1)."""
-
-MAX_GAP_S = 1.0
-"""The longest hole in the caller's RTP time line that is filled with silence."""
-
+CANDIDATE_PORT = re.compile(r"^a=candidate:(?:\S+ +){5}(\S+)", re.MULTILINE)
+MAX_PORT = 65_535
 MAX_MESSAGE_SIZE = re.compile(r"^a=max-message-size:(\d{1,18})\s*$", re.MULTILINE)
 DEFAULT_MAX_MESSAGE_BYTES = 65_536
 """RFC 8841, section 6.1."""
@@ -71,6 +50,10 @@ DEFAULT_MAX_MESSAGE_BYTES = 65_536
 CONNECT_DEADLINE_S = 30.0
 CLOSE_DEADLINE_S = 5.0
 MAX_UNSENT_MESSAGES = 1_000
+MAX_UNSENT_BYTES = 64 * 1024 * 1024
+"""Of messages that wait for the caller to take them."""
+
+FEW_UNSENT_BYTES = 256 * 1024
 MAX_QUEUED_S = 10.0
 
 BAD_OFFER_ERRORS = (
@@ -165,14 +148,16 @@ class ServerPeer:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the call is over."""
-        return self._is_closed
+        """Whether the call is over, or ending."""
+        is_leaving = self._channel is not None and self._channel.readyState != "open"
+        return self._is_closed or self._closer is not None or is_leaving
 
     def send(self, message: str) -> None:
         """Send a text message; before the data channel is open it waits for that.
 
         Raises:
-            TransportError: The call is over, or the message is larger than the caller takes.
+            TransportError: The call is over, the message is larger than the caller takes, or the
+                caller takes nothing any more.
         """
         if self._is_closed:
             raise TransportError("the call is over")
@@ -183,6 +168,8 @@ class ServerPeer:
                 raise TransportError(f"a message of {len(message)} characters is too large")
             self._unsent.append(message)
             return
+        if self._channel.bufferedAmount > MAX_UNSENT_BYTES:
+            raise TransportError("the caller does not take what is sent")
         try:
             self._channel.send(message)
         except (InvalidStateError, ValueError) as exc:
@@ -207,10 +194,18 @@ class ServerPeer:
         self._playout.add(samples)
 
     async def wait_room(self, queued_s: float = MAX_QUEUED_S) -> None:
-        """Wait until at most `queued_s` seconds of audio are waiting, or the call is over."""
-        while self._playout.queued_s > queued_s and not self._is_closed:
+        """Wait until little is waiting, or the call is over.
+
+        Args:
+            queued_s: How much audio may wait, in seconds.
+        """
+        while not (self._is_closed or self._has_room(queued_s)):
             self._room.clear()
             await self._room.wait()
+
+    def _has_room(self, queued_s: float) -> bool:
+        unsent = 0 if self._channel is None else self._channel.bufferedAmount
+        return self._playout.queued_s <= queued_s and unsent <= FEW_UNSENT_BYTES
 
     def clear(self) -> None:
         """Drop audio that has not left yet."""
@@ -227,6 +222,7 @@ class ServerPeer:
         """Apply the offer and make the answer; `answer` calls this once."""
         if "a=fingerprint:" not in offer_sdp:  # aiortc would find that out when it is too late
             raise ValueError("it has no DTLS fingerprint")
+        _check_ports(offer_sdp)
         if found := MAX_MESSAGE_SIZE.search(offer_sdp):
             self._max_message_bytes = int(found[1])
         else:
@@ -244,7 +240,7 @@ class ServerPeer:
 
     def _offer_audio(self) -> RTCRtpTransceiver:
         """Be ready for the first audio section, with Opus, the one codec spoken here."""
-        track = _SpeakingTrack(self._playout, self._block_left)
+        track = SpeakingTrack(self._playout, self._block_left)
         transceiver = self._pc.addTransceiver(track, direction="sendrecv")
         capabilities = cast(RTCRtpCapabilities, RTCRtpReceiver.getCapabilities("audio"))
         codecs = [codec for codec in capabilities.codecs if codec.mimeType == "audio/opus"]
@@ -278,6 +274,8 @@ class ServerPeer:
             return
         self._channel = channel
         channel.on("message", self._listener.message_received)
+        channel.bufferedAmountLowThreshold = FEW_UNSENT_BYTES
+        channel.on("bufferedamountlow", self._room.set)
         # libwebrtc ends a call by closing its channel; the rest it leaves to timeouts.
         channel.on("close", self._start_closing)
         while self._unsent:
@@ -292,7 +290,7 @@ class ServerPeer:
 
     async def _read_audio(self, track: MediaStreamTrack) -> None:
         """Hand everything the caller says to the listener, until the track ends."""
-        hearing = _Hearing()
+        hearing = Hearing()
         try:
             while True:
                 samples = hearing.hear(cast(av.AudioFrame, await track.recv()))
@@ -323,75 +321,9 @@ class ServerPeer:
         self._listener.closed()
 
 
-class _SpeakingTrack(MediaStreamTrack):
-    """What the caller hears: the playout queue as one Opus packet each 20 ms."""
-
-    kind = "audio"
-
-    def __init__(self, playout: Playout, block_left: Callable[[], None]) -> None:
-        super().__init__()
-        self._playout = playout
-        self._block_left = block_left
-        self._pacer = Pacer()
-        self._encoder = _make_encoder()
-        self._blocks = 0
-
-    async def recv(self) -> av.Packet[Any]:
-        """The next packet, at its time."""
-        if self.readyState != "live":
-            raise MediaStreamError
-        delay = self._pacer.take_delay(asyncio.get_running_loop().time())
-        if delay > 0:
-            await asyncio.sleep(delay)
-        played_before = self._playout.played_samples
-        packet = self._encode(self._playout.take(BLOCK_SAMPLES))
-        if self._playout.played_samples > played_before:
-            self._block_left()
-        return packet
-
-    def _encode(self, samples: Pcm16) -> av.Packet[Any]:
-        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate = PEER_RATE_HZ
-        frame.pts = self._blocks * BLOCK_SAMPLES
-        (packet,) = self._encoder.encode(frame)
-        # The encoder counts from before its look-ahead; RTP counts blocks.
-        packet.pts = self._blocks * BLOCK_SAMPLES
-        packet.time_base = Fraction(1, PEER_RATE_HZ)
-        self._blocks += 1
-        return packet
-
-
-def _make_encoder() -> av.AudioCodecContext:
-    encoder = av.CodecContext.create("libopus", "w")
-    encoder.bit_rate = BITRATE
-    encoder.format = "s16"
-    encoder.layout = "mono"
-    encoder.sample_rate = PEER_RATE_HZ
-    encoder.time_base = Fraction(1, PEER_RATE_HZ)
-    encoder.options = {"application": "audio", "frame_duration": "20"}
-    return encoder
-
-
-class _Hearing:
-    """Turns decoded frames into one gapless stream of mono at `PEER_RATE_HZ`."""
-
-    def __init__(self) -> None:
-        self._resampler = StreamingResampler(OPUS_RATE_HZ, PEER_RATE_HZ, low_delay=True)
-        self._next_pts: int | None = None
-
-    def hear(self, frame: av.AudioFrame) -> Pcm16:
-        """The samples that this frame, and a gap before it, add to the stream."""
-        mono = frame_from_av(frame).samples
-        gap = self._gap_before(frame)
-        if gap:
-            mono = np.concatenate([np.zeros((gap, 1), np.int16), mono])
-        return self._resampler.push(mono)[:, 0]
-
-    def _gap_before(self, frame: av.AudioFrame) -> int:
-        """How many samples the caller did not send, or were lost."""
-        pts = frame.pts
-        if pts is None:
-            return 0
-        missing = 0 if self._next_pts is None else pts - self._next_pts
-        self._next_pts = pts + frame.samples
-        return min(max(0, missing), round(MAX_GAP_S * OPUS_RATE_HZ))
+def _check_ports(sdp: str) -> None:
+    """Refuse addresses that there are none of: aioice's socket is lost when it sends to one."""
+    for found in CANDIDATE_PORT.finditer(sdp):
+        port = found[1]
+        if not port.isdecimal() or len(port) > len(str(MAX_PORT)) or int(port) > MAX_PORT:
+            raise ValueError(f"a candidate's port is a number up to {MAX_PORT}, not {port[:20]}")

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from realtime_core.testing.udp_relay import Direction, LinkConditions, without_candidates
+from realtime_core.testing.link import LinkConditions
+from realtime_core.testing.udp_relay import Direction, without_candidates
 from realtime_core.testing.udp_relay import UdpRelay as Relay
 from realtime_transports.http_client import AiohttpClient, HttpAnswer
 

@@ -34,6 +34,7 @@ from realtime_transports.local_server import (
 from realtime_transports.local_server.keys import EphemeralKeys
 from realtime_transports.local_server.responders import hum, make_parrot, with_faded_ends
 from realtime_transports.openai import audio_codec
+from tests.end_to_end.server_clients import connected, serving
 from tests.end_to_end.stock_client import StockCaller
 
 ROOT = Path(__file__).parents[2]
@@ -445,6 +446,87 @@ async def test_a_form_in_no_charset_is_refused(
     assert answer["error"]["code"] == "invalid_form"
 
 
+PART = 'Content-Disposition: form-data; name="sdp"\r\n'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"--b\r\n{PART}Content-Transfer-Encoding: none-such\r\n\r\nv=0\r\n--b--\r\n",
+        f"--b\r\n{PART}this is no header\r\n\r\nv=0\r\n--b--\r\n",
+        "--b\r\nthat is all",
+    ],
+)
+async def test_a_form_with_broken_parts_is_refused_in_one_line(
+    server: LocalRealtimeServer, http: aiohttp.ClientSession, body: str
+) -> None:
+    status, answer = await post(
+        http,
+        f"{server.url}/realtime/calls",
+        headers={**BEARER, "Content-Type": "multipart/form-data; boundary=b"},
+        data=body.encode(),
+    )
+    assert status == 400
+    assert answer["error"]["code"] == "invalid_form"
+    assert "\n" not in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [("calls", "application/sdp"), ("client_secrets", "application/json")],
+)
+async def test_a_body_compressed_otherwise_than_it_says_is_refused(
+    server: LocalRealtimeServer, http: aiohttp.ClientSession, path: str, content_type: str
+) -> None:
+    headers = {**BEARER, "Content-Type": content_type, "Content-Encoding": "gzip"}
+    status, answer = await post(
+        http, f"{server.url}/realtime/{path}", headers=headers, data=b"not compressed"
+    )
+    assert status == 400
+    assert "gzip" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("parameters", ["NaN", '{"a":' * 300 + "1" + "}" * 300])
+async def test_a_session_that_could_not_be_told_again_is_refused(
+    server: LocalRealtimeServer, http: aiohttp.ClientSession, parameters: str
+) -> None:
+    tool = f'{{"type": "function", "name": "f", "parameters": {parameters}}}'
+    status, answer = await post(
+        http,
+        f"{server.url}/realtime/client_secrets",
+        headers=BEARER,
+        data=f'{{"session": {{"type": "realtime", "tools": [{tool}]}}}}',
+    )
+    assert status == 400
+    assert answer["error"]["code"] == "invalid_json"
+
+
+async def test_a_number_without_a_json_form_is_told_as_null(
+    server: LocalRealtimeServer, http: aiohttp.ClientSession
+) -> None:
+    tool = '{"type": "function", "name": "f", "parameters": {"maximum": 1e999}}'
+    status, answer = await post(
+        http,
+        f"{server.url}/realtime/client_secrets",
+        headers=BEARER,
+        data=f'{{"session": {{"type": "realtime", "tools": [{tool}]}}}}',
+    )
+    assert status == 200
+    assert answer["session"]["tools"][0]["parameters"] == {"maximum": None}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Upgrade": "h2c"}, {"Upgrade": "websocket"}])
+async def test_a_request_that_is_no_websocket_s_is_told_so_and_is_no_session(
+    headers: dict[str, str],
+) -> None:
+    async with serving() as server, aiohttp.ClientSession() as http:
+        url = f"{server.url}/realtime?model=gpt-realtime"
+        async with http.get(url, headers=BEARER | headers) as answer:
+            assert answer.status == 400
+            assert (await answer.json())["error"]["code"] == "websocket_expected"
+        assert server.sessions == []
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "", "127.0.0.1.evil.example"])
 async def test_a_strange_host_is_refused(
     server: LocalRealtimeServer, http: aiohttp.ClientSession, host: str
@@ -651,6 +733,30 @@ async def test_a_call_that_is_too_old_is_told_so_and_closed() -> None:
         if caller.pc.connectionState != "closed":
             async with asyncio.timeout(DEADLINE_S):
                 await closed.wait()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"type": []}',
+        '{"type": {"a": 1}}',
+        '{"type": "session.update", "session": {"type": "realtime", "tools": [NaN]}}',
+        '{"type": "session.update", "session": {"type": "realtime", "tracing": {"metadata": '
+        + '{"a":' * 700
+        + "1"
+        + "}" * 703,
+        "[" * 100_000,
+    ],
+    ids=["list as type", "object as type", "NaN", "deep", "very deep"],
+)
+async def test_a_message_of_no_usable_form_is_an_error_and_the_session_goes_on(
+    message: str,
+) -> None:
+    async with serving(faults=["race=response"]) as server, connected(server) as client:
+        await client.socket.send_str(message)
+        await client.wait("error")
+        await client.send("input_audio_buffer.clear")
+        await client.wait("input_audio_buffer.cleared")
 
 
 async def test_a_binary_message_is_an_error(socket: StockSocket) -> None:

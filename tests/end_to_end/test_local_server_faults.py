@@ -12,9 +12,10 @@ import pytest
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from realtime_core.errors import ValidationError
-from realtime_core.testing.udp_relay import LinkConditions
-from realtime_transports.local_server import door
+from realtime_core.errors import TransportError, ValidationError
+from realtime_core.testing.link import LinkConditions
+from realtime_core.testing.udp_relay import UdpRelay
+from realtime_transports.local_server import door, routes
 from realtime_transports.local_server.event_faults import (
     Deliver,
     Disconnect,
@@ -324,6 +325,74 @@ async def test_requests_fail_with_the_status_that_was_asked_for(status: int) -> 
                 pass
         assert raised.value.status == status
         assert (await post(server, "client_secrets"))[0] == 200
+
+
+async def test_what_fails_only_at_first_fails_again_for_the_next_test() -> None:
+    async with serving(faults=["http=503:1"]) as server:
+        statuses = []
+        for _ in range(2):
+            statuses += [(await post(server, "client_secrets"))[0] for _ in range(2)]
+            await server.forget_sessions()
+    assert statuses == [503, 200, 503, 200]
+
+
+async def test_the_same_packets_are_lost_for_the_next_test(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds = []
+
+    class SeedKeeping(UdpRelay):
+        def __init__(self, conditions: LinkConditions, *, seed: str) -> None:
+            super().__init__(conditions, seed=seed)
+            seeds.append(seed)
+
+    monkeypatch.setattr(routes, "UdpRelay", SeedKeeping)
+    async with serving(faults=["loss=1%"], seed=7) as server:
+        for _ in range(2):
+            for _ in range(2):
+                async with StockCaller() as caller:
+                    await caller.call(server.url)
+            await server.forget_sessions()
+    assert seeds == ["7:1", "7:2", "7:1", "7:2"]
+
+
+class DeadLink:
+    """Takes nothing but the end."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def send_event(self, event: dict[str, Any]) -> None:
+        raise TransportError(f"no {event['type']}")
+
+    def end_session(self, reason: str) -> None:
+        self.ended.append(reason)
+
+
+async def test_what_is_late_and_cannot_be_sent_does_not_keep_a_session_from_ending() -> None:
+    link: Any = DeadLink()
+    opened = door.Door(parse_faults(["latency=60s"]))
+    opened.attach(None, link)  # type: ignore[arg-type]
+    opened.send_event({"type": "x"})
+    opened.end_session("it is over")
+    assert link.ended == ["it is over"]
+
+
+class Waiting:
+    """A session that nothing reaches."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+async def test_an_error_on_command_that_cannot_be_sent_does_not_end_the_link(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    link: Any = DeadLink()
+    opened = door.Door(parse_faults(["error=response.create:rate_limit_exceeded"]))
+    opened.attach(Waiting(), link)  # type: ignore[arg-type]
+    opened.receive_message('{"type": "response.create"}')
+    assert "no error" in caplog.text
 
 
 async def test_preflights_do_not_fail_so_that_pages_can_read_the_error() -> None:

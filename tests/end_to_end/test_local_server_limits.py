@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
 
+from realtime_core.errors import TransportError
+from realtime_core.serving import RefusedRequest
 from realtime_transports.local_server import (
     AnswerPiece,
     LocalRealtimeServer,
@@ -18,11 +23,13 @@ from realtime_transports.local_server import (
     TextPiece,
     Turn,
     door,
+    ending,
     guard,
+    websocket,
 )
 from realtime_transports.local_server import server as server_module
 from realtime_transports.local_server.guard import AccessRules
-from tests.end_to_end.server_clients import BEARER, MODEL, bearer, connected, post, serving
+from tests.end_to_end.server_clients import BEARER, MODEL, Client, bearer, connected, post, serving
 from tests.end_to_end.stock_client import StockCaller
 
 DEADLINE_S = 10.0
@@ -44,6 +51,29 @@ async def read_to_the_end(reader: asyncio.StreamReader) -> bytes:
             return await reader.read()
         except ConnectionResetError:
             return b""
+
+
+class Noticed:
+    """Waits for what the server tells."""
+
+    def __init__(self) -> None:
+        self.refused: list[RefusedRequest] = []
+        self._changed = asyncio.Event()
+
+    def request_refused(self, request: RefusedRequest, /) -> None:
+        self.refused.append(request)
+        self._changed.set()
+
+    def _note(self, *_: object) -> None:
+        self._changed.set()
+
+    session_started = event_passed = turn_done = session_ended = _note
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
 
 
 # Connections
@@ -111,6 +141,115 @@ async def test_a_body_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch
         assert said.startswith(b"HTTP/1.1 408")
         assert b'"code": "request_timeout"' in said
         writer.close()
+
+
+async def test_a_caller_who_leaves_in_the_middle_of_a_body_is_told_of_and_no_defect(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    noticed = Noticed()
+    async with serving(observer=noticed) as server:
+        _, writer = await dial(server)
+        writer.write(
+            b"POST /v1/realtime/calls HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer k\r\n"
+            b"Content-Type: application/sdp\r\nContent-Length: 500\r\n\r\nv=0"
+        )
+        await writer.drain()
+        writer.close()
+        await noticed.until(lambda: noticed.refused)
+    assert [refused.code for refused in noticed.refused] == ["client_left"]
+    assert "Traceback" not in caplog.text
+
+
+class Talkative(Responder):
+    """Never ends by itself."""
+
+    async def respond(self, turn: Turn) -> AsyncGenerator[AnswerPiece]:
+        while True:
+            yield TextPiece("bla ")
+
+
+async def test_words_without_end_hold_no_call_up() -> None:
+    async with serving(responder=Talkative()) as server, StockCaller() as caller:
+        await caller.call(server.url)
+        caller.send("response.create", response={"output_modalities": ["text"]})
+        await caller.wait("response.output_text.delta", 3)
+        caller.send("session.update", session={"instructions": "still there?"})
+        await caller.wait("session.updated")
+
+
+async def test_what_a_caller_who_left_does_not_hear_any_more_is_nothing_to_warn_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    noticed = Noticed()
+    async with serving(responder=Talkative(), observer=noticed) as server:
+        async with StockCaller() as caller:
+            await caller.call(server.url)
+            caller.send("response.create", response={"output_modalities": ["text"]})
+            await caller.wait("response.output_text.delta", 3)
+        await noticed.until(lambda: server.sessions[0].ended)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+# Clients that do not read
+
+
+@asynccontextmanager
+async def deaf_client(**options: Any) -> AsyncIterator[tuple[LocalRealtimeServer, Client]]:
+    """A client that has stopped reading, to which much more was sent than the network takes."""
+    noticed = Noticed()
+    async with serving(observer=noticed, **options) as server, connected(server) as client:
+        await client.wait("session.created")
+        transport = client.socket._response.connection.transport
+        transport.pause_reading()
+        for _ in range(20):
+            await client.send("session.update", session={"instructions": "x" * 900_000})
+        (session,) = server.sessions
+        await noticed.until(lambda: len(session.client_events) == 20 or session.ended)
+        yield server, client
+        transport.resume_reading()
+
+
+async def a_place_is_free(server: LocalRealtimeServer) -> None:
+    """Each attempt is a request, so this needs no pause."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                async with connected(server):
+                    return
+            except aiohttp.WSServerHandshakeError as exc:
+                if exc.status != 429:
+                    raise
+
+
+async def test_a_client_that_does_not_read_keeps_no_server_from_forgetting_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(websocket, "LAST_WORD_DEADLINE_S", SHORT_S)
+    async with deaf_client() as (server, _):
+        async with asyncio.timeout(DEADLINE_S):
+            await server.forget_sessions()
+        await post(server, "client_secrets")
+
+
+@pytest.mark.parametrize("options", [{"max_session_s": 1.0}, {"faults": ["disconnect@10"]}])
+async def test_a_client_that_does_not_read_keeps_no_place_when_its_session_has_ended(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(websocket, "LAST_WORD_DEADLINE_S", SHORT_S)
+    async with deaf_client(max_sessions=1, **options) as (server, _):
+        await a_place_is_free(server)
+
+
+async def test_what_waits_for_a_client_that_does_not_read_is_bounded_and_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(websocket, "MAX_UNSENT_CHARS", 2_000_000)
+    async with deaf_client() as (_, client):
+        client.socket._response.connection.transport.resume_reading()
+        error = await client.wait("error")
+    assert error["error"]["code"] == "event_not_sent"
+    assert "does not read" in error["error"]["message"]
+    assert 2 <= client.types().count("session.updated") < 20
 
 
 async def test_more_connections_than_there_may_be_are_closed_at_once(
@@ -265,6 +404,67 @@ async def test_closing_has_a_deadline(
         async with asyncio.timeout(DEADLINE_S):
             await server.close()
     assert "still ran" in caplog.text
+
+
+class Clinging(Responder):
+    """Goes on answering until it is closed, whatever is asked of it."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+
+    async def respond(self, turn: Turn) -> AsyncGenerator[AnswerPiece]:
+        yield TextPiece("I ")
+        while not self.released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.released.wait()
+
+    async def close(self) -> None:
+        self.released.set()
+
+
+async def test_a_responder_is_closed_though_its_sessions_did_not_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ending, "STOP_DEADLINE_S", SHORT_S)
+    responder = Clinging()
+    server = LocalRealtimeServer(responder=responder)
+    await server.open()
+    server._owned_responder = responder
+    async with StockCaller() as caller:
+        await caller.call(server.url)
+        caller.send("response.create", response={"output_modalities": ["text"]})
+        await caller.wait("response.output_text.delta")
+        async with asyncio.timeout(DEADLINE_S):
+            await server.close()
+    assert responder.released.is_set()
+    assert "Clinging goes on though it was cancelled" in caplog.text
+
+
+class Opening(Responder):
+    """Has its server closed while it opens."""
+
+    server: LocalRealtimeServer
+
+    async def respond(self, turn: Turn) -> AsyncGenerator[AnswerPiece]:
+        yield TextPiece("never")
+
+    async def open(self) -> None:
+        await self.server.close()
+
+
+async def test_a_server_that_is_closed_while_it_opens_stays_closed() -> None:
+    responder = Opening()
+    server = responder.server = LocalRealtimeServer()
+    server._make_responder = lambda: own(server, responder)  # type: ignore[method-assign]
+    with pytest.raises(TransportError, match="closed while it opened"):
+        await server.open()
+    with pytest.raises(TransportError, match="not open"):
+        _ = server.url
+
+
+def own(server: LocalRealtimeServer, responder: Responder) -> Responder:
+    server._owned_responder = responder
+    return responder
 
 
 async def test_closing_tells_sockets_and_stops_listening() -> None:

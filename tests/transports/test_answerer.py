@@ -12,6 +12,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from realtime_core.errors import ProtocolError, TransportError
+from realtime_transports.webrtc import answerer
 from realtime_transports.webrtc.answerer import PEER_RATE_HZ, ServerPeer, answer
 from tests.end_to_end.stock_client import StockCaller
 
@@ -225,6 +226,18 @@ async def test_a_message_too_large_for_the_caller_is_refused(
         listener.peer.send("x" * 300_000)
 
 
+async def test_messages_that_the_caller_does_not_take_are_refused_in_the_end(
+    call: tuple[StockCaller, Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, listener = call
+    monkeypatch.setattr(answerer, "MAX_UNSENT_BYTES", 200_000)
+    assert listener.peer is not None
+    for _ in range(5):
+        listener.peer.send("x" * 50_000)  # nothing leaves meanwhile
+    with pytest.raises(TransportError, match="does not take"):
+        listener.peer.send("x")
+
+
 async def test_the_call_ends_with_the_caller(call: tuple[StockCaller, Listener]) -> None:
     caller, listener = call
     await caller.pc.close()
@@ -311,6 +324,14 @@ async def test_a_broken_offer_is_refused(old: str, new: str) -> None:
         offer = (await caller.offer()).replace(old, new)
     with pytest.raises(ProtocolError, match="offer"):
         await answer(offer, listener=listener)
+
+
+@pytest.mark.parametrize("port", ["65536", "70000", "-1", "9" * 30, "9" * 5_000, "abc"])
+async def test_a_candidate_whose_port_is_none_is_refused(port: str) -> None:
+    async with StockCaller() as caller:
+        offer = re.sub(r"(a=candidate:(?:\S+ ){5})\d+", rf"\g<1>{port}", await caller.offer())
+    with pytest.raises(ProtocolError, match="port is a number up to 65535"):
+        await answer(offer, listener=Listener())
 
 
 async def test_an_offer_without_audio_is_refused() -> None:

@@ -222,6 +222,12 @@ def test_an_item_of_no_known_form_is_no_trouble(stage: Stage, item: object) -> N
     assert stage.turn.user == ""
 
 
+@pytest.mark.parametrize("event_type", [None, 5, [], {}])
+def test_an_event_whose_type_is_none_is_no_trouble(stage: Stage, event_type: object) -> None:
+    stage.watch.client_event({"type": event_type})
+    assert stage.session.client_events == [{"type": event_type}]
+
+
 def test_an_event_nested_too_deep_is_kept_by_its_type(stage: Stage) -> None:
     deep: Any = 1
     for _ in range(100_000):
