@@ -41,8 +41,9 @@ class TurnResult:
     """How many responses the model gave; more than one only with turns left to the server."""
     usage: TurnUsage = field(default_factory=TurnUsage)
     """Tokens, all responses together."""
-    latency_s: float | None = None
-    """From the end of the question to the server's first sound; None when that came before."""
+    first_audio_s: float | None = None
+    """From the end of the question, with which the answer is asked for, to the server's first sound
+    as its events tell of it; None when that came before."""
 
 
 class AnswerWatch:
@@ -55,8 +56,8 @@ class AnswerWatch:
             transport: The transport.
         """
         self._changed = asyncio.Event()
-        self._failed = asyncio.Event()
         self._failure: Exception | None = None
+        self._endangered: set[asyncio.Future[None]] = set()
         self._running: set[str] = set()
         self._speaking: set[str] = set()
         self._owed_speech: set[str] = set()
@@ -89,7 +90,7 @@ class AnswerWatch:
         self._last_said = None
 
     def question_ended(self) -> None:
-        """The user has finished: latency counts from now on."""
+        """The user has finished: the time to the first sound counts from now on."""
         self._asked_s = asyncio.get_running_loop().time()
 
     def expect_response(self) -> None:
@@ -122,16 +123,17 @@ class AnswerWatch:
             RealtimeError: The turn failed.
         """
         waiting = asyncio.ensure_future(awaitable)
-        failing = asyncio.ensure_future(self._failed.wait())
+        self._endangered.add(waiting)
         try:
-            await asyncio.wait([waiting, failing], return_when=asyncio.FIRST_COMPLETED)
+            if self._failure is None:
+                await asyncio.wait([waiting])
             if self._failure is not None:
                 raise self._failure
             waiting.result()
         finally:
+            self._endangered.discard(waiting)
             waiting.cancel()
-            failing.cancel()
-            await asyncio.gather(waiting, failing, return_exceptions=True)
+            await asyncio.gather(waiting, return_exceptions=True)
 
     def lateness(self, deadline_s: float) -> str:
         """What is still missing at a deadline, for the error's message."""
@@ -159,7 +161,8 @@ class AnswerWatch:
     def _fail(self, exc: Exception) -> None:
         # The first failure is the cause; a loss that follows it is its consequence.
         self._failure = self._failure or exc
-        self._failed.set()
+        for waiting in self._endangered:
+            waiting.cancel()
         self._changed.set()
 
     def _on_created(self, event: Mapping[str, Any]) -> None:
@@ -193,8 +196,8 @@ class AnswerWatch:
         self._changed.set()
 
     def _note_first_sound(self) -> None:
-        if self.result.latency_s is None and self._asked_s is not None:
-            self.result.latency_s = asyncio.get_running_loop().time() - self._asked_s
+        if self.result.first_audio_s is None and self._asked_s is not None:
+            self.result.first_audio_s = asyncio.get_running_loop().time() - self._asked_s
 
     def _on_stopped(self, event: Mapping[str, Any]) -> None:
         response_id = str(event.get("response_id"))

@@ -55,7 +55,7 @@ class TurnMetrics:
     """Whether the model's voice was heard here, or only events told of it."""
     voice_to_voice_s: float | None = None
     """From the end of the user's speech to the first sound of the answer."""
-    time_to_first_audio_s: float | None = None
+    first_audio_s: float | None = None
     """From the request for the answer to its first sound."""
     interruption_to_silence_s: float | None = None
     """From the moment the interruption was known here to the last sound of the answer."""
@@ -194,7 +194,7 @@ def _metrics(times: TurnTimes, lag: LoopLag | None) -> TurnMetrics:
         status=times.status,
         measured_by="audio" if times.is_sound_heard else "events",
         voice_to_voice_s=_between(times.speech_end_s, times.first_sound_s),
-        time_to_first_audio_s=_between(times.asked_s, times.first_sound_s),
+        first_audio_s=_between(times.asked_s, times.first_sound_s),
         interruption_to_silence_s=_silence_after(times),
         truncation_error_ms=_truncation_error_ms(times),
         loop_lag=lag,

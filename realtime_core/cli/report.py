@@ -32,6 +32,7 @@ VERDICTS = {
     "different": "different",
     "unclear": "no clear change",
     "few": "too few pairs to tell",
+    "incomparable": "not comparable",
 }
 
 
@@ -166,6 +167,9 @@ def _compared(comparison: Comparison) -> list[str]:
             f"{each.metric.title}: {shown(change.before, unit)} -> {shown(change.after, unit)}, "
             f"{shown_change(change.difference, unit)}{interval}: {VERDICTS[each.verdict]}"
         )
+    if comparison.of("incomparable"):
+        unlike = "; ".join(each.text for each in comparison.load.unlike)
+        lines.append(f"not comparable, as load differed: {unlike}. {comparison.load.advice}")
     lines.append(f"fail now and did not: {', '.join(comparison.appeared) or 'none'}")
     lines.append(f"failed and do not now: {', '.join(comparison.vanished) or 'none'}")
     return lines
@@ -192,6 +196,7 @@ def _described(report: Report, runs: Sequence[Run]) -> dict[str, Any]:
             "pairs": len(comparison.pairs),
             "appeared": list(comparison.appeared),
             "vanished": list(comparison.vanished),
+            "unlike": [asdict(each) for each in comparison.load.unlike],
             "changes": {
                 each.metric.key: {
                     "statistic": each.metric.statistic,

@@ -25,9 +25,7 @@ from realtime_core.report.recordings import EmbedLimit
 from realtime_core.report.runs import Run
 
 if TYPE_CHECKING:
-    from realtime_core.audio import AudioTap
-    from realtime_core.middleware import EventMiddleware
-    from realtime_core.plugins import PluginManager
+    from realtime_core.audio import AudioRecorder, AudioTap
     from realtime_core.transport import RealtimeTransportLayer
     from realtime_core.turn import TurnResult
 
@@ -62,23 +60,19 @@ class RunNotes:
         """Nothing has happened."""
         self.recording = recording
         self._out = out
+        self._recorder: AudioRecorder | None = None
         self._tap: JobTap | None = None
         self._listener: JobListener | None = None
-        self._metrics: Any = None
+        self.measured: Any = None
+        """What the ``metrics`` middleware tells of the turn; None when nothing was heard."""
         self._marks: list[tuple[float, str, str]] = []
         self._started_at = datetime.now(UTC)
 
-    def watch(self, recorder: AudioTap | None) -> AudioTap:
+    def watch(self, recorder: AudioRecorder | None) -> AudioTap:
         """A tap that notes when who speaks, and passes all on."""
+        self._recorder = recorder
         self._tap = JobTap(recorder, is_realtime=True)
-        self._tap.begin_turn()
         return self._tap
-
-    def middleware(self, plugins: PluginManager) -> EventMiddleware:
-        """What measures the turn."""
-        self._metrics = plugins.middleware("metrics")
-        middleware: EventMiddleware = self._metrics
-        return middleware
 
     def follow(self, transport: RealtimeTransportLayer) -> None:
         """Listen to a transport that is about to connect."""
@@ -87,6 +81,8 @@ class RunNotes:
             transport, {}, on_mark=self._note_mark, on_answered_call=lambda: None
         )
         self._listener.begin_turn()
+        # What leaves while it connects is no part of the turn, however late.
+        transport.once("connected", self._begin_turn)
 
     async def write(self, name: str, told: dict[str, Any], result: TurnResult) -> None:
         """Write the page, when everything else is closed.
@@ -121,7 +117,7 @@ class RunNotes:
             ),
             conversation=AudioFile(
                 path=self.recording.name,
-                duration_s=round(tap.duration_s if tap else 0.0, 3),
+                duration_s=round(self._recorder.duration_s if self._recorder else 0.0, 3),
                 size_bytes=self.recording.stat().st_size,
             ),
             marks=self._all_marks(),
@@ -139,23 +135,26 @@ class RunNotes:
             answer_s=told["answer"]["duration_s"],
             responses=result.responses,
             tool_calls=tuple(notes.tool_calls) if notes else (),
-            latency=self._latency(result),
+            latency=self._latency(),
         )
 
-    def _latency(self, result: TurnResult) -> TurnLatency:
-        turns = getattr(self._metrics, "turns", ())
-        if not turns:
-            return TurnLatency(first_audio_ms=_ms(result.latency_s))
-        first = turns[0]
+    def _latency(self) -> TurnLatency:
+        first = self.measured
+        if first is None:
+            return TurnLatency()
         lag = first.loop_lag
         return TurnLatency(
             voice_to_voice_ms=_ms(first.voice_to_voice_s),
-            first_audio_ms=_ms(first.time_to_first_audio_s),
+            first_audio_ms=_ms(first.first_audio_s),
             interruption_to_silence_ms=_ms(first.interruption_to_silence_s),
             truncation_error_ms=first.truncation_error_ms,
             loop_lag_p95_ms=None if lag is None else lag.p95_ms,
             loop_lag_max_ms=None if lag is None else lag.max_ms,
         )
+
+    def _begin_turn(self) -> None:
+        if self._tap is not None:
+            self._tap.begin_turn()
 
     def _note_mark(self, kind: str, text: str) -> None:
         if self._tap is not None:
@@ -163,7 +162,7 @@ class RunNotes:
 
     def _all_marks(self) -> tuple[Mark, ...]:
         tap = self._tap
-        if tap is None:
+        if tap is None or not tap.spans:
             return ()
         spans = [(getattr(tap.spans[-1], f"{kind}_s"), kind, "") for kind in SPANS]
         found = [*self._marks, *(each for each in spans if each[0] is not None)]

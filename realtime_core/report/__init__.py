@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_core.report.comparison import Comparison, MetricChange, compare
+    from realtime_core.report.conditions import Load, Unlike
     from realtime_core.report.metrics import METRICS, Metric
     from realtime_core.report.runs import Run, read_run
     from realtime_core.report.statistics import Change, Distribution, paired_change
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 # As in `realtime_core`: a name is imported when it is asked for.
 _HOMES = {
     "comparison": ("Comparison", "MetricChange", "compare"),
+    "conditions": ("Load", "Unlike"),
     "metrics": ("METRICS", "Metric"),
     "runs": ("Run", "read_run"),
     "statistics": ("Change", "Distribution", "paired_change"),
@@ -26,10 +28,12 @@ __all__ = [
     "Change",
     "Comparison",
     "Distribution",
+    "Load",
     "Metric",
     "MetricChange",
     "Report",
     "Run",
+    "Unlike",
     "compare",
     "paired_change",
     "read_run",

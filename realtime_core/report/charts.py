@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 
 from realtime_core.report.comparison import MetricChange
-from realtime_core.report.figures import shown
+from realtime_core.report.figures import shown, with_unit
 from realtime_core.report.metrics import Metric
 from realtime_core.report.statistics import Bins, Distribution, bins_for, nice_step
 
@@ -21,6 +22,12 @@ WIDTH = 340.0
 TOP, BOTTOM = 34.0, 116.0
 LEFT, RIGHT = 8.0, 332.0
 MOST_TICKS = 5
+CHARACTER_WIDTH = 6.2
+"""Of a tick's label, at 10.5 px: a wide font's digits."""
+
+TICK_GAP = 8.0
+MARGIN = 8.0
+"""Beside the chart, inside the card."""
 MOST_STEPS = 400
 """Of an empirical distribution; more cannot be seen."""
 
@@ -103,9 +110,7 @@ def distribution_chart(
         distribution,
         _bars(bins, values, tallest, metric, x),
         _steps(values, x),
-        tuple(
-            Label(x(at), text, _anchor(x(at))) for at, text in _ticks(bins.start, bins.end, unit)
-        ),
+        _tick_labels(bins, unit, x),
         (
             _percentile("p50", distribution.p50, unit, x),
             _percentile("p95", distribution.p95, unit, x),
@@ -151,22 +156,44 @@ def _percentile(name: str, value: float, unit: str, x: Place) -> Label:
     return Label(at, f"{name} {shown(value, unit)}", "start" if at < 0.6 * WIDTH else "end")
 
 
-def _anchor(x: float) -> str:
-    if x < LEFT + 20:
+def _anchor(x: float, text: str) -> str:
+    """In the middle of its tick, unless it would leave the card."""
+    half = CHARACTER_WIDTH * len(text) / 2
+    if x - half < -MARGIN:
         return "start"
-    return "end" if x > RIGHT - 20 else "middle"
+    return "end" if x + half > WIDTH + MARGIN else "middle"
 
 
-def _ticks(start: float, end: float, unit: str) -> list[tuple[float, str]]:
-    step = nice_step(end - start, MOST_TICKS)
+def _tick_labels(bins: Bins, unit: str, x: Place) -> tuple[Label, ...]:
+    """As many as have room beside each other."""
+    labels: tuple[Label, ...] = ()
+    for most in range(MOST_TICKS, 0, -1):
+        labels = tuple(
+            Label(x(at), text, _anchor(x(at), text))
+            for at, text in _ticks(bins.start, bins.end, unit, most)
+        )
+        ends = [_extent(label) for label in labels]
+        if all(right + TICK_GAP <= left for (_, right), (left, _) in pairwise(ends)):
+            break
+    return labels
+
+
+def _extent(label: Label) -> tuple[float, float]:
+    """From where to where a tick's label reaches, about."""
+    width = CHARACTER_WIDTH * len(label.text)
+    left = label.x - {"start": 0.0, "middle": width / 2, "end": width}[label.anchor]
+    return left, left + width
+
+
+def _ticks(start: float, end: float, unit: str, most: int) -> list[tuple[float, str]]:
+    step = nice_step(end - start, most)
     first, last = int(np.ceil(start / step - 1e-9)), int(np.floor(end / step + 1e-9))
     is_long = unit == "ms" and end >= 10_000
     scale, unit = (0.001, "s") if is_long else (1.0, unit)
     digits = max(0, -int(np.floor(np.log10(step * scale) + 1e-9)))
-    texts = [f"{number * step * scale:.{digits}f}" for number in range(first, last + 1)]
     return [
-        (number * step, f"{text} {unit}".strip())
-        for number, text in zip(range(first, last + 1), texts, strict=True)
+        (number * step, with_unit(number * step * scale, digits, unit))
+        for number in range(first, last + 1)
     ]
 
 
@@ -192,6 +219,9 @@ class Interval:
     is_cut_low: bool
     """Whether it goes on beyond the axis."""
     is_cut_high: bool
+    beyond: str
+    """The direction in which the change itself lies beyond the axis: ``left``, ``right`` or empty.
+    """
     about: str
 
 
@@ -225,4 +255,5 @@ def _interval(share: tuple[float, float, float] | None, widest: float) -> Interv
         round(INTERVAL_MIDDLE * (1 + min(1.0, max(-1.0, each / widest))), 2) for each in share
     )
     about = f"{share[1]:+.1%}, 95 % interval {share[0]:+.1%} to {share[2]:+.1%}"
-    return Interval(low, middle, high, share[0] < -widest, share[2] > widest, about)
+    beyond = "" if abs(share[1]) <= widest else "right" if share[1] > 0 else "left"
+    return Interval(low, middle, high, share[0] < -widest, share[2] > widest, beyond, about)

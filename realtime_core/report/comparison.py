@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from realtime_core.batch.results import ResultRow
+from realtime_core.report.conditions import Load, compare_load
 from realtime_core.report.metrics import METRICS, Metric
 from realtime_core.report.runs import Run
 from realtime_core.report.statistics import Change, paired_change
@@ -32,11 +34,16 @@ class MetricChange:
     """Of the metric's own statistic."""
     tail: Change | None
     """Of the 95th percentile, where that is more than one or two conversations."""
+    is_comparable: bool = True
+    """False where the load of the runs may be all that made it, or hides it."""
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse``, ``different``, ``unclear`` or ``few`` (too few to tell)."""
-        return verdict(self.metric, self.headline)
+        """``better``, ``worse``, ``different``, ``unclear``, ``few`` or ``incomparable``.
+
+        Few are too few to tell.
+        """
+        return verdict(self.metric, self.headline) if self.is_comparable else "incomparable"
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Comparison:
     vanished: tuple[str, ...]
     """Ids of conversations that failed and do not now."""
     changes: tuple[MetricChange, ...]
+    load: Load
+    """How the load of the runs differed."""
 
     def of(self, verdict: str) -> tuple[MetricChange, ...]:
         """The changes with this verdict."""
@@ -63,6 +72,7 @@ def compare(before: Run, after: Run) -> Comparison:
     first = {row.id: row for row in before.rows}
     second = {row.id: row for row in after.rows}
     pairs = tuple((first[each], second[each]) for each in first if each in second)
+    load = compare_load(before, after, pairs)
     return Comparison(
         pairs=pairs,
         only_before=tuple(row for each, row in first.items() if each not in second),
@@ -72,8 +82,9 @@ def compare(before: Run, after: Run) -> Comparison:
         changes=tuple(
             change
             for metric in (FAILED, *METRICS)
-            if (change := _change(metric, pairs)) is not None
+            if (change := _change(metric, pairs, load)) is not None
         ),
+        load=load,
     )
 
 
@@ -88,12 +99,41 @@ def verdict(metric: Metric, change: Change) -> str:
     return "better" if (change.difference < 0) is metric.is_less_better else "worse"
 
 
-def _change(metric: Metric, pairs: Sequence[tuple[ResultRow, ResultRow]]) -> MetricChange | None:
+def _change(
+    metric: Metric, pairs: Sequence[tuple[ResultRow, ResultRow]], load: Load
+) -> MetricChange | None:
     values = [(metric.value(a), metric.value(b)) for a, b in pairs]
-    both = [(a, b) for a, b in values if a is not None and b is not None]
-    if not both:
+    places = [place for place, both in enumerate(values) if None not in both]
+    if not places:
         return None
-    before, after = zip(*both, strict=True)
+    before, after = ([cast("float", values[place][side]) for place in places] for side in (0, 1))
     headline = paired_change(before, after, metric.statistic)
     tail = None if metric.unit == "%" else paired_change(before, after, "p95")
-    return MetricChange(metric, headline, tail if tail and tail.low is not None else None)
+    least = None
+    if load.excess_ms is not None and metric.unit == "ms":
+        excess_ms = [load.excess_ms[place] for place in places]
+        lessened = [value - more for value, more in zip(after, excess_ms, strict=True)]
+        least = paired_change(before, lessened, metric.statistic)
+    return MetricChange(
+        metric,
+        headline,
+        tail if tail and tail.low is not None else None,
+        not metric.grows_with_load or _outlasts(metric, headline, least, load),
+    )
+
+
+def _outlasts(metric: Metric, change: Change, least: Change | None, load: Load) -> bool:
+    """Whether the verdict is the same whatever part of the figures is the load's.
+
+    Args:
+        metric: What is compared.
+        change: As it was measured.
+        least: The same without all that load may have added; None where that is not known.
+        load: How it differed.
+    """
+    told = verdict(metric, change)
+    if told == "few":
+        return True
+    if (load.lengthens_after and told != "better") or (load.lengthens_before and told != "worse"):
+        return False
+    return least is None or verdict(metric, least) == told

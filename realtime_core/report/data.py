@@ -10,6 +10,7 @@ from typing import Any
 from realtime_core.batch.results import ResultRow
 from realtime_core.masking import mask_secrets
 from realtime_core.report.causes import cause_of
+from realtime_core.report.comparison import Comparison
 from realtime_core.report.metrics import METRICS, Metric
 from realtime_core.report.runs import Run
 
@@ -120,14 +121,16 @@ def conversation(row: ResultRow, audio: dict[str, Any] | None, problem: str) -> 
     return told
 
 
-def column_described(metric: Metric) -> dict[str, Any]:
+def column_described(metric: Metric, comparison: Comparison | None) -> dict[str, Any]:
     """A column, for the script."""
+    incomparable = comparison.of("incomparable") if comparison else ()
+    is_judged = all(metric is not each.metric for each in incomparable)
     return {
         "key": metric.key,
         "title": metric.title,
         "unit": metric.unit,
         "about": metric.about,
-        "less_is_better": metric.is_less_better,
+        "less_is_better": metric.is_less_better if is_judged else None,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["shown", "shown_change"]
+__all__ = ["shown", "shown_change", "with_unit"]
 
 
 def shown(value: float | None, unit: str) -> str:
@@ -11,7 +11,11 @@ def shown(value: float | None, unit: str) -> str:
         return "\N{EN DASH}"
     if unit == "ms" and abs(value) >= 10_000:
         value, unit = value / 1000, "s"
-    digits = _digits(value, unit)
+    return with_unit(value, _digits(value, unit), unit)
+
+
+def with_unit(value: float, digits: int, unit: str) -> str:
+    """A figure with so many digits behind the point."""
     number = f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return number if not unit else f"{number}\N{NARROW NO-BREAK SPACE}{unit}"
 

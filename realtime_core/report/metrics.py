@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from realtime_core.batch.results import ResultRow, TurnRow
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["LOOP_LAG", "MEDIA_LATENESS", "METRICS", "Metric"]
 
 Kind: TypeAlias = Literal["latency", "words", "network", "machine", "amount"]
 
@@ -31,6 +31,11 @@ class Metric:
     is_less_better: bool | None = True
     """None where neither is better, or it is not the agent's doing."""
 
+    @property
+    def grows_with_load(self) -> bool:
+        """Whether a busy machine or server makes it more."""
+        return self.kind in {"latency", "network"}
+
     def values(self, row: ResultRow) -> list[float]:
         """All of a conversation's figures."""
         if self.of_turn is not None:
@@ -49,6 +54,11 @@ def _percent(rate: float | None) -> float | None:
     return None if rate is None else 100 * rate
 
 
+def _size(signed: float | None) -> float | None:
+    """Too much is as wrong as too little."""
+    return None if signed is None else abs(signed)
+
+
 def _connect_ms(row: ResultRow) -> float | None:
     # The stages of an attempt that failed on the way are no time to connect in.
     is_whole = bool(row.connect_ms) and bool(row.status == "ok" or row.marks)
@@ -63,6 +73,26 @@ def _loss(row: ResultRow) -> float | None:
     total = packets.received + lost
     return 100 * lost / total if total else None
 
+
+MEDIA_LATENESS = Metric(
+    "media_lateness_ms",
+    "Audio left late",
+    "ms",
+    "machine",
+    "at most; much of it distorts the other figures",
+    of_row=lambda row: row.media_lateness_ms,
+    is_less_better=None,
+)
+
+LOOP_LAG = Metric(
+    "loop_lag_p95_ms",
+    "Event loop lag, p95",
+    "ms",
+    "machine",
+    "the other figures are off by as much",
+    lambda turn: turn.latency.loop_lag_p95_ms,
+    is_less_better=None,
+)
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -102,8 +132,8 @@ METRICS: tuple[Metric, ...] = (
         "Truncation error",
         "ms",
         "latency",
-        "what the model takes for heard, against what was heard",
-        lambda turn: turn.latency.truncation_error_ms,
+        "how far what the model takes for heard is from what was heard",
+        lambda turn: _size(turn.latency.truncation_error_ms),
     ),
     Metric(
         "word_error_rate",
@@ -166,23 +196,7 @@ METRICS: tuple[Metric, ...] = (
         "as the other side's reports tell it",
         of_row=lambda row: row.packets.round_trip_ms if row.packets else None,
     ),
-    Metric(
-        "media_lateness_ms",
-        "Audio left late",
-        "ms",
-        "machine",
-        "at most; much of it distorts the other figures",
-        of_row=lambda row: row.media_lateness_ms,
-        is_less_better=None,
-    ),
-    Metric(
-        "loop_lag_p95_ms",
-        "Event loop lag, p95",
-        "ms",
-        "machine",
-        "the other figures are off by as much",
-        lambda turn: turn.latency.loop_lag_p95_ms,
-        is_less_better=None,
-    ),
+    MEDIA_LATENESS,
+    LOOP_LAG,
 )
 """In the order in which they are shown."""

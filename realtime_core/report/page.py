@@ -11,7 +11,6 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from realtime_core.masking import mask_secrets
 from realtime_core.report.causes import causes
 from realtime_core.report.charts import DistributionChart, distribution_chart, intervals
 from realtime_core.report.comparison import Comparison
@@ -19,6 +18,7 @@ from realtime_core.report.data import inert_json
 from realtime_core.report.figures import shown, shown_change
 from realtime_core.report.metrics import METRICS
 from realtime_core.report.runs import Run
+from realtime_core.report.settings import condition_lines, late_notice, settings_lines
 from realtime_core.report.statistics import Distribution
 
 if TYPE_CHECKING:
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["PageParts", "content_policy", "render"]
 
 SCRIPTS = ("dom.js", "player.js", "conversation.js", "table.js", "main.js")
-SHOWN_SETTINGS = {
-    "model": "Model",
-    "transport": "Transport",
-    "voice": "Voice",
-    "taking": "Turns",
-    "to": "Endpoint",
-    "responder": "Responder",
-    "instructions": "Instructions",
-}
 KINDS = {
     "latency": "How fast",
     "words": "How well understood",
@@ -73,9 +64,11 @@ def render(parts: PageParts) -> str:
         runs=parts.runs,
         names=("A", "B"),
         made_at=datetime.now().astimezone(),
-        settings=_settings(parts.runs),
+        settings=settings_lines(parts.runs),
+        conditions=condition_lines(parts.runs, parts.comparison.load) if parts.comparison else (),
         is_single=len(parts.runs) == 1 and len(parts.runs[0].rows) == 1,
         tiles=_tiles(parts.runs[-1]),
+        late="" if parts.comparison else late_notice(parts.runs[0]),
         charts=_charts(parts.runs),
         causes=causes(parts.runs[-1].rows),
         comparison=parts.comparison,
@@ -149,21 +142,6 @@ def _title(runs: Sequence[Run]) -> str:
     return " → ".join(run.name for run in runs)
 
 
-def _settings(runs: Sequence[Run]) -> list[tuple[str, list[str], bool]]:
-    """What is worth telling of how the runs were made: a title, a text a run, do they differ."""
-    lines = []
-    for key, title in SHOWN_SETTINGS.items():
-        texts = [_setting(run.settings.get(key)) for run in runs]
-        if any(texts):
-            lines.append((title, texts, len(set(texts)) > 1))
-    return lines
-
-
-def _setting(value: Any) -> str:
-    is_told = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return str(mask_secrets(str(value))) if is_told else ""
-
-
 def _tiles(run: Run) -> list[tuple[str, str, str, str]]:
     """The figures above all others: a title, the figure, what is beside it, a state."""
     rows = run.rows
@@ -171,11 +149,11 @@ def _tiles(run: Run) -> list[tuple[str, str, str, str]]:
     turns = sum(len(row.turns) for row in rows)
     share = shown(100 * (len(rows) - failed) / len(rows), "%")
     tiles = [
-        ("Conversations", f"{len(rows)}", f"{turns} turns", ""),
+        ("Conversations", shown(len(rows), ""), f"{shown(turns, '')} turns", ""),
         (
             "Succeeded",
             share,
-            f"{failed} failed" if failed else "none failed",
+            f"{shown(failed, '')} failed" if failed else "none failed",
             "bad" if failed else "good",
         ),
     ]

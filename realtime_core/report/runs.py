@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from realtime_core.batch.results import ResultRow
-from realtime_core.batch.results_file import DESCRIPTION, read_rows
+from realtime_core.batch.results import DESCRIPTION, ResultRow
+from realtime_core.batch.results_file import read_rows
 from realtime_core.errors import UserError
 
 __all__ = ["Run", "read_run"]
@@ -51,4 +51,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     settings = found.get("settings") if isinstance(found, dict) else None
-    return settings if isinstance(settings, dict) else {}
+    if not isinstance(settings, dict):
+        return {}
+    program = found.get("program")
+    return {**settings, "program": program} if isinstance(program, str) else settings

@@ -98,7 +98,7 @@ def write_report(
                 comparison=comparison,
                 table={
                     "runs": [run.name for run in runs],
-                    "columns": [column_described(metric) for metric in shown],
+                    "columns": [column_described(metric, comparison) for metric in shown],
                     "rows": table_rows(lines, shown),
                 },
                 conversations=[(each.name, each.described) for each in told],

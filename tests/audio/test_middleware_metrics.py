@@ -80,7 +80,7 @@ def test_voice_to_voice_is_from_the_last_sound_sent_to_the_first_sound_heard(roo
     assert room.metrics.turns == ()  # a breath, or the end?
     room.pass_time(0.4)
     assert room.turn.voice_to_voice_s == pytest.approx(0.8, abs=1e-6)
-    assert room.turn.time_to_first_audio_s == pytest.approx(0.3, abs=1e-6)
+    assert room.turn.first_audio_s == pytest.approx(0.3, abs=1e-6)
     assert (room.turn.input_tokens, room.turn.output_tokens) == (11, 22)
     assert room.turn.measured_by == "audio"
     assert room.turn.interruption_to_silence_s is None
@@ -107,7 +107,7 @@ def test_an_answer_that_was_asked_for_counts_from_the_request(room):
     room.pass_time(0.1, model=True)
     room.finish()
     room.metrics.link_closed()
-    assert room.turn.time_to_first_audio_s == pytest.approx(0.2, abs=1e-6)
+    assert room.turn.first_audio_s == pytest.approx(0.2, abs=1e-6)
     assert room.turn.voice_to_voice_s is None
 
 
@@ -157,7 +157,7 @@ def test_where_no_audio_passes_events_stand_in(room):
     room.finish()
     assert room.turn.measured_by == "events"
     assert room.turn.voice_to_voice_s == pytest.approx(0.5)
-    assert room.turn.time_to_first_audio_s == pytest.approx(0.2)
+    assert room.turn.first_audio_s == pytest.approx(0.2)
 
 
 def test_a_written_answer_has_no_times_of_sound(room):
@@ -175,7 +175,7 @@ def test_an_answer_that_is_done_before_it_is_heard_is_waited_for(room):
     assert room.metrics.turns == ()
     room.pass_time(0.1, model=True)
     room.pass_time(0.4)
-    assert room.turn.time_to_first_audio_s == pytest.approx(0)
+    assert room.turn.first_audio_s == pytest.approx(0)
 
 
 def test_a_turn_under_way_when_the_link_ends_is_told_without_a_status(room):

@@ -268,7 +268,7 @@ async def test_an_answer_in_text_needs_no_sound(scene: Scene):
     transport.end(output=TEXT)
     result = await scene.result()
     assert result.transcript == "Hello, world"
-    assert result.latency_s is None
+    assert result.first_audio_s is None
 
 
 @pytest.mark.parametrize("output", [None, [], ["?"], [{"content": None}], [{"content": ["?"]}]])
@@ -281,7 +281,7 @@ async def test_an_output_without_anything_known_needs_no_sound(scene: Scene, out
 
 
 @virtually
-async def test_the_result_has_transcript_usage_and_latency(scene: Scene):
+async def test_the_result_has_transcript_usage_and_the_time_to_the_first_sound(scene: Scene):
     transport = await scene.ask()
     await scene.loop.advance(450)
     transport.begin()
@@ -337,7 +337,7 @@ async def test_a_turn_left_to_the_server_is_not_over_before_the_source(scene: Sc
     await scene.loop.advance(2000)
     result = await scene.result()
     assert result.responses == 1
-    assert result.latency_s is None  # the sound came before the question's end
+    assert result.first_audio_s is None  # the sound came before the question's end
 
 
 @virtually

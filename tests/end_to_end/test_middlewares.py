@@ -50,7 +50,7 @@ def test_the_audio_of_the_call_is_beside_the_record(call):
 def test_the_turn_was_measured_by_its_audio(call):
     [turn] = [json.loads(line) for line in (call / "turns.jsonl").read_text().splitlines()]
     assert turn["measured_by"] == "audio"
-    assert 0 < turn["time_to_first_audio_s"] < turn["voice_to_voice_s"] < 5
+    assert 0 < turn["first_audio_s"] < turn["voice_to_voice_s"] < 5
     assert turn["loop_lag"]["p50_ms"] <= turn["loop_lag"]["p95_ms"] <= turn["loop_lag"]["max_ms"]
 
 

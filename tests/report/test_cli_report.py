@@ -13,7 +13,7 @@ from realtime_core.errors import UserError
 from realtime_core.report import write
 from realtime_core.report.recordings import EmbedLimit
 from realtime_core.report.waveform import Waveform
-from tests.report.samples import make_run
+from tests.report.samples import make_row, make_run, write_run
 
 
 def realtime(*arguments: str | Path) -> tuple[int, str, str]:
@@ -38,6 +38,23 @@ def test_a_comparison_lies_beside_the_runs_and_says_what_changed(tmp_path: Path)
     (line,) = [each for each in out.splitlines() if each.startswith("Voice to voice")]
     assert line.endswith(": better")
     assert "fail now and did not: none" in out
+
+
+def test_what_load_may_have_made_is_not_called_worse(tmp_path: Path):
+    rows = [make_row(tmp_path, n, failing=0.0, with_audio=False) for n in range(20)]
+    slow = [make_row(tmp_path, n, failing=0.0, with_audio=False, slowness=2.0) for n in range(20)]
+    busy = [row.model_copy(update={"started_at": rows[0].started_at}) for row in slow]
+    write_run(tmp_path / "a", rows)
+    write_run(tmp_path / "b", busy)
+    arguments = ["report", tmp_path / "a", tmp_path / "b"]
+    _, out, _ = realtime(*arguments)
+    (line,) = [each for each in out.splitlines() if each.startswith("Voice to voice")]
+    assert line.endswith(": not comparable")
+    assert "not comparable, as load differed: sessions at a time " in out
+    _, out, _ = realtime(*arguments, "--json")
+    told = json.loads(out)["comparison"]
+    assert told["changes"]["voice_to_voice_ms"]["verdict"] == "incomparable"
+    assert told["unlike"][0]["key"] == "sessions"
 
 
 def test_programs_get_the_changes_as_json(tmp_path: Path):

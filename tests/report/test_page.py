@@ -6,7 +6,9 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +224,109 @@ def test_an_interval_is_drawn_in_proportion():
         110 * (1 + change.difference / change.before / widest), abs=0.01
     )
     assert interval.low <= interval.middle <= interval.high < 110
+
+
+def test_a_change_beyond_the_axis_points_there():
+    rows = [make_row(Path(), n, with_audio=False, failing=0.0) for n in range(10)]
+    late = [row.model_copy(update={"media_lateness_ms": 500.0 + n}) for n, row in enumerate(rows)]
+    runs = [Run(str(n), Path(), tuple(each)) for n, each in enumerate((rows, late))]
+    for (before, after), direction in ((runs, "right"), (runs[::-1], "")):
+        found = compare(before, after)
+        at = [each.metric.key for each in found.changes].index("media_lateness_ms")
+        interval = intervals(found.changes)[1][at]
+        assert interval is not None
+        assert interval.beyond == direction
+
+
+@pytest.mark.parametrize("unit", ["ms", "%", "s", ""])
+@given(low=st.floats(0, 1e5), span=st.floats(0, 1e5), between=st.lists(st.floats(0, 1), max_size=9))
+def test_labels_of_ticks_never_touch(unit, low: float, span: float, between: list[float]):
+    values = [round(low + share * span, 2) for share in (0, *between)]
+    chart = distribution_chart(replace(METRICS[0], unit=unit), values)
+    assert chart is not None
+    width = max((len(label.text) for label in chart.ticks), default=0) * 6
+    sides = {"start": (0, 1), "middle": (0.5, 0.5), "end": (1, 0)}
+    places = [
+        (label.x - sides[label.anchor][0] * width, label.x + sides[label.anchor][1] * width)
+        for label in chart.ticks
+    ]
+    assert all(right < left for (_, right), (left, _) in pairwise(places))
+
+
+# How the runs were made
+
+
+def compared_page(folder: Path, before: dict[str, Any], after: dict[str, Any]) -> str:
+    rows = [make_row(folder, n, with_audio=False, failing=0.0) for n in range(10)]
+    busy = [row.model_copy(update={"started_at": rows[0].started_at}) for row in rows]
+    write_run(folder / "a", rows, **before)
+    write_run(folder / "b", busy, **after)
+    write_report([read_run(folder / name) for name in "ab"], folder / "page.html")
+    return (folder / "page.html").read_text()
+
+
+def settings_of(html: str) -> dict[str, tuple[str, str, bool]]:
+    found = {}
+    table = html.partition('<table class="settings"')[2].partition("</table>")[0]
+    for state, line in re.findall(r"<tr( class=.differs.)?>(<th scope=.row.*?)</tr>", table):
+        title = re.sub(r"<.*", "", line.removeprefix('<th scope="row">'))
+        first, second = re.findall(r"<td[^>]*>(.*?)</td>", line)
+        found[title] = (first, second, bool(state))
+    return found
+
+
+def test_settings_are_compared_also_those_that_are_seldom_told(tmp_path: Path):
+    before = {"model": "m", "voice": None, "session": {}, "deadline_s": 30.0}
+    after = {**before, "session": {"speed": 1.5}, "voice": "marin"}
+    lines = settings_of(compared_page(tmp_path, before, after))
+    assert lines["Model"] == ("m", "m", False)
+    assert lines["Voice"] == ("\N{EN DASH}", "marin", True)
+    assert lines["Session"] == ("\N{EN DASH}", "{&#34;speed&#34;: 1.5}", True)
+    assert "Deadline, s" not in lines
+
+
+def test_how_it_went_is_told_beside_the_settings(tmp_path: Path):
+    lines = settings_of(compared_page(tmp_path, {}, {}))
+    before, after, differs = lines["Sessions at a time"]
+    assert differs
+    assert before.endswith("at most 4")
+    assert after.endswith("at most 10")
+    assert lines["Workers"] == ("2", "2", False)
+    assert lines["Audio left late"][2] is False
+    assert lines["When"][0].startswith("2026-03-01 09:00 UTC, for 0:41")
+
+
+def test_what_is_not_comparable_is_said_first_and_in_the_table(tmp_path: Path):
+    html = compared_page(tmp_path, {}, {})
+    headline = html.partition('class="headline unsure">')[2].partition("</p>")[0]
+    assert headline.startswith("≠ Not comparable: Voice to voice, first audio, connecting")
+    assert "same --max-sessions" in html
+    columns = {each["key"]: each for each in table_of(html)["columns"]}
+    assert columns["voice_to_voice_ms"]["less_is_better"] is None
+    assert columns["word_error_rate"]["less_is_better"] is True
+
+
+def table_of(html: str) -> Any:
+    return json.loads(html.partition('id="data">')[2].partition("</script>")[0])
+
+
+@pytest.mark.parametrize(("late_ms", "is_told"), [(19.0, False), (21.0, True), (None, False)])
+def test_a_run_whose_audio_was_late_says_that_latencies_are_too_long(
+    tmp_path: Path, late_ms: float | None, is_told: bool
+):
+    rows = [make_row(tmp_path, n, with_audio=False, failing=0.0) for n in range(3)]
+    page = report_of(
+        tmp_path, *(row.model_copy(update={"media_lateness_ms": late_ms}) for row in rows)
+    )
+    notices = [each for each in page.all("p") if each.get("class") == "warning late"]
+    assert bool(notices) is is_told
+
+
+def test_a_page_of_one_conversation_says_what_was_run_too(tmp_path: Path):
+    page = report_of(tmp_path, make_row(tmp_path, 1, failing=0.0, with_audio=False), model="m-1")
+    html = (tmp_path / "report.html").read_text()
+    assert ("div", {"id": "overview", "class": "inner", "hidden": None}) in page.elements
+    assert "m-1" in html.partition('id="table"')[2].partition('id="conversation"')[0]
 
 
 def test_our_script_and_style_can_stand_in_a_page():

@@ -111,6 +111,13 @@ def seen(browser: Any, selector: str) -> Any:
     )
 
 
+def gone(browser: Any, selector: str) -> bool:
+    """Whether there is no such element, at the latest after a while."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    return bool(WebDriverWait(browser, DEADLINE_S).until(lambda _: not css(browser, selector)))
+
+
 def column(browser: Any, number: int) -> list[str]:
     return [each.text for each in css(browser, f"#table tbody tr > :nth-child({number})")]
 
@@ -248,7 +255,7 @@ def test_the_keyboard_alone_is_enough(opened, tmp_path):
     assert seen(browser, ".play.playing")
     stage = css(browser, ".stage")[0]
     stage.send_keys(" ")
-    assert css(browser, ".play.playing") == []
+    assert gone(browser, ".play.playing")
     stage.send_keys("\ue011", "\ue014", "\ue014")
     assert browser.execute_script("return document.querySelector('audio').currentTime") == 2
     reached = []
@@ -304,6 +311,67 @@ def test_two_runs_are_compared(opened, tmp_path):
     assert len(css(browser, ".panel")) == 2
     assert len(css(browser, ".player")) == 2
     assert isinstance(browser.execute_async_script(PLAYS), float)
+
+
+def comparison_of(folder: Path) -> Path:
+    """Of two runs whose load differs, so that all that can be said is said."""
+    make_run(folder / "a", 12, failing=0.0)
+    rows = [make_row(folder / "b", number, slowness=1.4) for number in range(12)]
+    busy = [row.model_copy(update={"started_at": rows[0].started_at}) for row in rows]
+    write_run(folder / "b", busy, model="another-model", instructions="Be brief. " * 40)
+    write_report([read_run(folder / name) for name in "ab"], folder / "comparison.html")
+    return folder / "comparison.html"
+
+
+def spoken(browser: Any) -> list[tuple[str, str]]:
+    """What a screen reader finds: roles and names."""
+    nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    return [
+        (node["role"]["value"], node.get("name", {}).get("value", "").strip())
+        for node in nodes
+        if not node["ignored"]
+    ]
+
+
+NAMED = {"button", "link", "searchbox", "combobox", "slider", "table", "region", "navigation"}
+
+
+@pytest.mark.parametrize("part", ["", "#/call-0001"])
+def test_a_screen_reader_finds_a_name_for_all_that_can_be_used(opened, tmp_path, part: str):
+    browser = opened(comparison_of(tmp_path), part)
+    found = spoken(browser)
+    assert not [role for role, name in found if role in NAMED and not name]
+    regions = [name for role, name in found if role == "region"]
+    assert len(regions) == len(set(regions))
+    # One thing speaks by itself: how many conversations the filters leave.
+    assert sum(role in {"status", "alert", "log"} for role, _ in found) == (0 if part else 1)
+
+
+@pytest.mark.parametrize("part", ["", "#/call-0001"])
+@pytest.mark.parametrize("width", [360, 700, 1000, 1600])
+def test_nothing_is_wider_than_the_window(opened, tmp_path, width: int, part: str):
+    browser = opened(comparison_of(tmp_path), part)
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    if not part:
+        chips = css(browser, ".changes .chip")
+        assert all(0 < each.rect["x"] + each.rect["width"] <= width for each in chips)
+
+
+def test_on_paper_everything_is_open_and_all_rows_are_there(opened, tmp_path):
+    write_run(tmp_path, [make_row(tmp_path, number, with_audio=False) for number in range(130)])
+    write_report([read_run(tmp_path)], tmp_path / "report.html")
+    browser = opened(tmp_path / "report.html")
+    counts = (
+        "return [document.querySelectorAll('#table tbody tr').length,"
+        " document.querySelectorAll('details:not([open])').length]"
+    )
+    assert browser.execute_script(counts) == [100, 3]
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert browser.execute_script(counts) == [130, 0]
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert browser.execute_script(counts) == [100, 3]
 
 
 def test_the_policy_stops_what_is_not_ours(browser, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,26 +31,34 @@ def run(question: Path, *more: str | Path) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def conversation_of(page: Path) -> Any:
+    """What the page's script gets to know of its conversation."""
+    pattern = r'<script type="application/json" id="c-a-0">(.*?)</script>'
+    match = re.search(pattern, page.read_text())
+    assert match
+    return json.loads(match[1])
+
+
 def test_a_page_tells_of_the_conversation(question: Path):
     page = question.with_name("page.html")
     code, out, err = run(question, "--report", page, "--json")
     assert code == 0, err
     assert json.loads(out)["report"] == str(page)
-    text = page.read_text()
-    match = re.search(r'<script type="application/json" id="c-a-0">(.*?)</script>', text)
-    assert match
-    told = json.loads(match[1])
+    told = conversation_of(page)
     assert told["id"] == "question.wav"
     (turn,) = told["turns"]
     assert turn["answer_transcript"]
-    assert 0 < turn["latency"]["first_audio_ms"] < 10_000
-    assert 0 < turn["latency"]["voice_to_voice_ms"] < 10_000
+    assert 0 < turn["latency"]["first_audio_ms"] < turn["latency"]["voice_to_voice_ms"] < 10_000
+    # The command and its page say the same.
+    for name in ("first_audio", "voice_to_voice"):
+        told_ms = 1000 * json.loads(out)[f"{name}_s"]
+        assert told_ms == pytest.approx(turn["latency"][f"{name}_ms"], abs=0.51)
     at_s = {mark["kind"]: mark["at_s"] for mark in told["marks"]}
     assert at_s["question_end"] - at_s["question"] == pytest.approx(1.0, abs=0.1)
     assert at_s["question_end"] < at_s["answer"] < at_s["answer_end"]
     assert told["audio"]["is_stereo"]
     assert told["audio"]["url"] is None
-    assert 'id="s-a-0"' in text
+    assert 'id="s-a-0"' in page.read_text()
     assert sorted(each.name for each in page.parent.iterdir()) == [
         "answer.wav",
         "page.html",
@@ -61,7 +70,10 @@ def test_the_recording_that_is_wanted_anyway_is_kept(question: Path):
     page, stereo = question.with_name("page.html"), question.with_name("both.wav")
     code, out, err = run(question, "--report", page, "--stereo", stereo)
     assert code == 0, err
-    assert soundfile.info(str(stereo)).channels == 2
+    info = soundfile.info(str(stereo))
+    assert info.channels == 2
+    duration_s = conversation_of(page)["conversation"]["duration_s"]
+    assert duration_s == pytest.approx(info.duration, abs=0.001)
     assert f"report: {page}" in out
     assert page.exists()
 

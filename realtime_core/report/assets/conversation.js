@@ -163,7 +163,8 @@ function failure(error) {
 function onePanel(run, place, heading, length) {
   const told = conversationOf(run, place);
   const player = told.audio ? new Player(told, `${"ab"[run]}-${place}`, length) : null;
-  return el("section", { class: "panel", "aria-label": heading || told.id },
+  return el("section", { class: "panel",
+    "aria-label": heading ? `${"AB"[run]}: ${heading}` : told.id },
     heading ? el("h3", {}, el("span", { class: `run run-${"ab"[run]}` }, "AB"[run]), " ",
       el("bdi", {}, heading), " ", chip(told.status)) : null,
     failure(told.error),

@@ -60,4 +60,23 @@ for (const button of document.querySelectorAll("[data-chart]")) {
   });
 }
 
+// On paper nothing can be opened, and nothing asked for.
+addEventListener("beforeprint", () => {
+  for (const each of document.querySelectorAll("details:not([open])")) {
+    each.dataset.closed = "";
+    each.open = true;
+  }
+  table.shown = Infinity;
+  table.draw();
+});
+
+addEventListener("afterprint", () => {
+  for (const each of document.querySelectorAll("details[data-closed]")) {
+    delete each.dataset.closed;
+    each.open = false;
+  }
+  table.shown = PAGE;
+  table.draw();
+});
+
 show();

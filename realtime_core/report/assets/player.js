@@ -36,7 +36,7 @@ class Player {
   build() {
     this.button = el("button", { type: "button", class: "play", "aria-label": "Play",
       onclick: () => this.toggle() }, this.icon());
-    this.time = el("output", { class: "time" }, clock(0));
+    this.time = el("span", { class: "time" }, clock(0));
     this.speed = el("select", { "aria-label": "Speed", onchange: () => {
       this.audio.playbackRate = Number(this.speed.value);
     } }, [0.5, 0.75, 1, 1.25, 1.5, 2].map((rate) =>
@@ -124,7 +124,7 @@ class Player {
       const place = x(at);
       marks.push(svg("line", { class: "grid", x1: place, x2: place, y1: RULER - 6, y2: height }));
       if (place < this.width - 34) {
-        marks.push(svg("text", { class: "ruler", x: place + 3, y: 11 },
+        marks.push(svg("text", { class: "ruler", x: place + 6, y: 11 },
           step < 1 ? clock(at) : clock(at).replace(/\.0$/, "")));
       }
     }

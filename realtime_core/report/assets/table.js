@@ -34,9 +34,9 @@ class Table {
         this.query = this.search.value.trim().toLowerCase();
         this.update();
       } });
-    const choices = [["", `all ${this.data.rows.length}`]].concat(
+    const choices = [["", `all ${number(this.data.rows.length, "")}`]].concat(
       Object.keys(STATUS).filter((each) => counts.has(each))
-        .map((each) => [each, `${STATUS[each]} ${counts.get(each)}`]));
+        .map((each) => [each, `${STATUS[each]} ${number(counts.get(each), "")}`]));
     this.choices = choices.map(([status, text]) => el("button", { type: "button",
       "data-status": status, onclick: () => this.choose(status) }, text));
     this.causeChip = el("button", { type: "button", class: "chip cause-chip", hidden: true,
@@ -143,10 +143,11 @@ class Table {
     this.body.replaceChildren(...(rows.length ? rows.map((row) => this.line(row))
       : [el("tr", {}, el("td", { colspan: width, class: "none" }, "No conversation is like that."))]));
     const all = this.data.rows.length;
-    byId("count").textContent = this.rows.length === all ? `${all}` : `${this.rows.length} of ${all}`;
+    byId("count").textContent = this.rows.length === all ? number(all, "")
+      : `${number(this.rows.length, "")} of ${number(all, "")}`;
     const left = this.rows.length - rows.length;
     byId("more").hidden = left === 0;
-    byId("more").textContent = `Show ${Math.min(PAGE, left)} more of ${left}`;
+    byId("more").textContent = `Show ${Math.min(PAGE, left)} more of ${number(left, "")}`;
   }
 
   line(row) {
@@ -155,7 +156,7 @@ class Table {
     return el("tr", { onclick: (event) => {
       if (!event.target.closest("a") && !String(getSelection())) location.hash = href;
     } },
-      el("th", { scope: "row" }, el("a", { href }, el("bdi", {}, row.id))),
+      el("th", { scope: "row" }, el("a", { href, title: row.id.length > 40 ? row.id : null }, el("bdi", {}, row.id))),
       el("td", {}, chip(row.status)),
       el("td", { class: "said" }, el("span", { dir: "auto" }, asked),
         el("span", { dir: "auto" }, answered),
