@@ -53,6 +53,7 @@ class EchoCancelledSource(AudioSource):
         """
         self._source = source
         self.is_live = source.is_live
+        self.is_endless = source.is_endless
         self._canceller: Any = None
         self._resampler: StreamingResampler | None = None
         self._near: Pcm16 = np.zeros(0, np.int16)

@@ -35,8 +35,14 @@ class GeneratedSource(AudioSource):
         if duration_s is not None and not 0 <= duration_s < float("inf"):
             raise ValidationError(f"duration_s must be a number of seconds, not {duration_s}")
         self.rate_hz = rate_hz
+        self.is_endless = duration_s is None
         self._end = None if duration_s is None else round(duration_s * rate_hz)
         self._position: int | None = None
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long it plays, in seconds; None while not open, or without an end."""
+        return None if self._end is None or self._position is None else self._end / self.rate_hz
 
     async def open(self) -> None:
         """Begin at the start."""

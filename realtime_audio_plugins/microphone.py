@@ -24,6 +24,7 @@ class MicrophoneSource(AudioSource):
     """
 
     is_live = True
+    is_endless = True
 
     def __init__(self, device: int | str | None = None, *, buffer_ms: int = 200) -> None:
         """Name the device; `open` looks for it.

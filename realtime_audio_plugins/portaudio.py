@@ -44,7 +44,7 @@ CLOSE_TIMEOUT_S = 3.0
 
 Direction = Literal["input", "output"]
 _ROLES: dict[str, str] = {"input": "microphone", "output": "speaker"}
-_KEYWORDS: dict[str, str] = {"input": "source", "output": "sink"}
+_KINDS: dict[str, str] = {"input": "source", "output": "sink"}
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,9 @@ def _find_device(
             return int(info["index"]), info
         devices = [dict(device) for device in sounddevice.query_devices()]
     except (ValueError, sounddevice.PortAudioError) as exc:
-        raise _unavailable(direction, f"this machine has no {_ROLES[direction]}: {exc}") from exc
+        role, kind = _ROLES[direction], _KINDS[direction]
+        reason = f"this machine has no {role} ({exc}); connect one, or give another {kind}"
+        raise _unavailable(direction, reason) from exc
     usable = [device for device in devices if device[f"max_{direction}_channels"] > 0]
     if isinstance(wanted, int):
         found = [device for device in usable if device["index"] == wanted]
@@ -237,9 +239,7 @@ def _start_stream(sounddevice: Any, stream_class: Any, name: str, **options: Any
 
 
 def _unavailable(direction: Direction, reason: str) -> AudioError:
-    return AudioError(
-        f"no {_ROLES[direction]} can be used: {reason}; pass {_KEYWORDS[direction]}=None for none"
-    )
+    return AudioError(f"no {_ROLES[direction]} can be used: {reason}")
 
 
 def lost_error(direction: Direction, name: str) -> AudioError:

@@ -44,7 +44,8 @@ class ToneSource(GeneratedSource):
         super().__init__(rate_hz, duration_s)
         if not 0 < frequency_hz < rate_hz / 2:
             raise ValidationError(
-                f"frequency_hz must be between 0 and {rate_hz / 2:g}, not {frequency_hz:g}"
+                f"a tone's frequency must be between 0 and half the rate, {rate_hz / 2:g} Hz, "
+                f"not {frequency_hz:g} Hz"
             )
         if not 0 <= amplitude <= 1:
             raise ValidationError(f"amplitude must be between 0 and 1, not {amplitude:g}")

@@ -95,6 +95,11 @@ class AudioSource(ABC):
     sent in time is then dropped, oldest first, and counted; a source that is not live is simply
     read later."""
 
+    is_endless: bool = False
+    """True when it never ends by itself (a microphone, a tone without a duration), which it knows
+    before it is open. A question that ends where its audio ends is not asked of such a source: the
+    command refuses it. Of a pipe whose writer may go on for ever nobody knows: False."""
+
     @property
     def duration_s(self) -> float | None:
         """How long it is, in seconds; None before it is open, and where nobody knows."""
@@ -198,6 +203,10 @@ class AudioTap(Protocol):
 
 class AudioRecorder(AudioTap, Protocol):
     """A tap that keeps what it sees. Whoever made it opens and closes it."""
+
+    @property
+    def duration_s(self) -> float:
+        """How long the recording plays, in seconds: to within 0.1 s until closed, then exactly."""
 
     def open(self) -> None:
         """Acquire what writing needs.

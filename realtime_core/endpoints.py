@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Container
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from realtime_core.errors import UserError
 from realtime_core.hosts import is_loopback_host
+from realtime_core.masking import SECRETS
 
 __all__ = ["Endpoint", "endpoint_for"]
 
@@ -17,6 +19,7 @@ SOCKET_PATH = "/realtime"
 SOCKET_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 PLACEHOLDER_KEY = "local"
 """A server on this machine asks for some key and takes any."""
+SECRET_PARAMETER = re.compile(r"(?i)(.*[_-])?(key|apikey|token|secret|password|sig|signature)")
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,15 @@ def _checked_host(to: str, schemes: Container[str]) -> str:
     if parts.username is not None or parts.password is not None:
         # Not repeated here, as it holds a secret.
         raise UserError("--to: a URL with a user name or password is not taken; set the API key")
+    if any(_is_secret(name, value) for name, value in parse_qsl(parts.query)):
+        raise UserError("--to: a URL with a key in it is not taken; set the API key")
     if parts.scheme not in schemes or not host:
         raise UserError(f"--to {to}: give local, openai, or a URL that begins with http(s)://")
     if parts.path in ("", "/"):
         raise UserError(f"--to {to}: give the base URL, ending in /v1, or the full endpoint")
     return host
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether a parameter would be a key in messages, reports and the list of processes."""
+    return SECRET_PARAMETER.fullmatch(name) is not None or SECRETS.search(value) is not None

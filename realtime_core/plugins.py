@@ -186,10 +186,13 @@ class PluginManager:
     def _hint(self, kind: str, name: str) -> str:
         known = self.names(kind)
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; there are: {_listed(known)}"
-        broken = [status.name for status in self._statuses if status.error]
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
+        hint += f" there are: {_listed(known)}"
+        broken = [
+            f"{each.name} ({_last_line(each.error)})" for each in self._statuses if each.error
+        ]
         if broken:
-            hint += f" (broken: {_listed(broken)}; `realtime plugins` says why)"
+            hint += f" (broken: {_listed(broken)}; `realtime plugins` says more)"
         left_out = [status.name for status in self._statuses if not status.is_allowed]
         if left_out:
             hint += f" (not allowed, so not loaded: {_listed(left_out)})"
@@ -293,6 +296,11 @@ def _check_factories(factories: Mapping[Any, Any]) -> None:
 
 def _note(status: PluginStatus, problem: str) -> None:
     status.error = f"{status.error}\n{problem}" if status.error else problem
+
+
+def _last_line(error: str) -> str:
+    """What a traceback comes to."""
+    return next((line for line in reversed(error.splitlines()) if line.strip()), "").strip()
 
 
 def _did_you_mean(hook: str) -> str:

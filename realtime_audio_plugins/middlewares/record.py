@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import time
 from collections import deque
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -21,7 +22,7 @@ from realtime_core.specs import SpecOptions
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from realtime_core.audio import AudioFrame, AudioTap
     from realtime_core.events import Emit
@@ -81,7 +82,7 @@ class RecordMiddleware(EventMiddleware):
             clock: Seconds; None means the running event loop's.
 
         Raises:
-            UserError: The directory is not there.
+            UserError: The directory is not there, or the path is one itself.
             ValidationError: There is no such preset, or no such expression.
         """
         self.path = Path(path)
@@ -90,6 +91,8 @@ class RecordMiddleware(EventMiddleware):
                 f"cannot record to {str(path)!r}: "
                 f"the directory {str(self.path.parent)!r} does not exist"
             )
+        if self.path.is_dir():
+            raise UserError(f"cannot record to {str(path)!r}: it is a directory")
         keeps_audio = not (redact or pattern) if audio is None else audio
         form = RecordForm(audio=keeps_audio, redact=redact, pattern=pattern)
         self._file = _RecordFile(self.path, form, clock or _loop_time)
@@ -130,7 +133,7 @@ class RecordMiddleware(EventMiddleware):
     def link_opened(self, model: str) -> None:  # noqa: ARG002 - the engine's step has it
         """From now on there is audio to record."""
         self._file.hold_open()
-        if self._media is not None:
+        if self._media is not None and not self._file.has_failed:
             self._media.begin()
 
     def link_closed(self) -> None:
@@ -147,7 +150,7 @@ class RecordMiddleware(EventMiddleware):
 
 
 class _RecordFile:
-    """Lines in a file, each written at once."""
+    """Lines in a file, each written at once. One that cannot be written is told; no more follow."""
 
     def __init__(self, path: Path, form: RecordForm, clock: Callable[[], float]) -> None:
         self.path = path
@@ -156,10 +159,11 @@ class _RecordFile:
         self._clock = clock
         self._begin_s: float | None = None
         self._handle: BinaryIO | None = None
+        self.has_failed = False
 
     def hold_open(self) -> None:
         """Keep the file open between lines."""
-        if self._handle is None:
+        if self._handle is None and not self.has_failed:
             self._begin()
             self._handle = self.path.open("ab", buffering=0)
 
@@ -180,20 +184,33 @@ class _RecordFile:
         Raises:
             OSError: The disk is full, or the file cannot be created.
         """
+        if self.has_failed:
+            return
         began_s = self._begin()
         time_s = round((self._clock() if at_s is None else at_s) - began_s, 6)
         line = _line({"t": time_s, "kind": kind, **fields})
-        if self._handle is not None:
-            self._handle.write(line)
-            return
-        with self.path.open("ab", buffering=0) as file:
-            file.write(line)
+        with self._telling_once():
+            if self._handle is not None:
+                self._handle.write(line)
+                return
+            with self.path.open("ab", buffering=0) as file:
+                file.write(line)
 
     def _begin(self) -> float:
         if self._begin_s is None:
+            with self._telling_once():
+                self.path.write_bytes(_line(self._header()))
             self._begin_s = self._clock()
-            self.path.write_bytes(_line(self._header()))
         return self._begin_s
+
+    @contextmanager
+    def _telling_once(self) -> Iterator[None]:
+        """A record with a hole is no record, and of each event the same would be told."""
+        try:
+            yield
+        except OSError:
+            self.has_failed = True
+            raise
 
     def _header(self) -> dict[str, Any]:
         return {

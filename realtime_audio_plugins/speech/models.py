@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,6 +102,9 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
     Raises:
         PluginError: onnxruntime is not installed.
     """
+    # It tells its makers of each session otherwise, and reads this when it is first imported;
+    # `onnxruntime.disable_telemetry_events` still looks up their server (seen with 1.31).
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as exc:

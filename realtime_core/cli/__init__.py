@@ -14,13 +14,27 @@ def main() -> None:
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="backslashreplace")
     try:
-        from realtime_core.cli.app import app
-        from realtime_core.cli.exit_codes import usage_error_as_json
+        from realtime_core.cli.standard_streams import OutputError, reliable_streams
 
         try:
-            app()
-        except SystemExit as exiting:
-            usage_error_as_json(exiting)
-            raise
+            with reliable_streams():
+                _run()
+        except OutputError as exc:
+            print(f"error: {exc}", file=sys.stderr)
+            sys.exit(1)
     except KeyboardInterrupt:  # before anything had begun
+        from realtime_core.cli.exit_codes import tell_interrupted
+
+        tell_interrupted()
         sys.exit(130)
+
+
+def _run() -> None:
+    from realtime_core.cli.app import app
+    from realtime_core.cli.exit_codes import usage_error_as_json
+
+    try:
+        app()
+    except SystemExit as exiting:
+        usage_error_as_json(exiting)
+        raise

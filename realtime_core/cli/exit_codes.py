@@ -15,7 +15,7 @@ import typer
 from realtime_core.cli.text import one_line
 from realtime_core.errors import AudioError, ConnectError, PluginError, RealtimeError, UserError
 
-__all__ = ["ExitCode", "InputError", "exit_with", "usage_error_as_json"]
+__all__ = ["ExitCode", "InputError", "exit_with", "tell_interrupted", "usage_error_as_json"]
 
 
 class ExitCode(enum.IntEnum):
@@ -31,6 +31,9 @@ class ExitCode(enum.IntEnum):
 
 class InputError(AudioError):
     """An input or output given by the user cannot be used."""
+
+
+INTERRUPTED = "interrupted"
 
 
 class Interrupted(RealtimeError):  # noqa: N818 - that the user stops a command is no error
@@ -49,7 +52,7 @@ def exit_with(command: Coroutine[Any, Any, ExitCode], *, as_json: bool = False) 
     try:
         code = asyncio.run(_stoppable(command))
     except KeyboardInterrupt:  # a second one, while the command was closing everything
-        code = _fail(Interrupted("interrupted"), as_json=as_json)
+        code = _fail(Interrupted(INTERRUPTED), as_json=as_json)
     except RealtimeError as exc:
         code = _fail(exc, as_json=as_json)
     except Exception as exc:
@@ -71,6 +74,12 @@ def usage_error_as_json(exiting: SystemExit) -> None:
         _print_json(UserError(describe()))
 
 
+def tell_interrupted() -> None:
+    """Say so on stderr; on a terminal, in place of the ^C that it shows."""
+    begin = "\r" if sys.stderr.isatty() else ""
+    print(f"{begin}{INTERRUPTED}", file=sys.stderr)
+
+
 async def _stoppable(command: Coroutine[Any, Any, ExitCode]) -> ExitCode:
     """Let SIGTERM end the command as SIGINT does: with everything closed."""
     task = asyncio.current_task()
@@ -79,7 +88,7 @@ async def _stoppable(command: Coroutine[Any, Any, ExitCode]) -> ExitCode:
     try:
         return await command
     except asyncio.CancelledError as exc:
-        interrupted = Interrupted("interrupted")
+        interrupted = Interrupted(INTERRUPTED)
         for note in _notes(exc):
             interrupted.add_note(note)
         raise interrupted from None
@@ -87,7 +96,10 @@ async def _stoppable(command: Coroutine[Any, Any, ExitCode]) -> ExitCode:
 
 def _fail(exc: RealtimeError, *, as_json: bool) -> ExitCode:
     is_interrupted = isinstance(exc, Interrupted)
-    print(one_line(str(exc) if is_interrupted else f"error: {exc}"), file=sys.stderr)
+    if is_interrupted:
+        tell_interrupted()
+    else:
+        print(one_line(f"error: {exc}"), file=sys.stderr)
     for note in _notes(exc):
         print(one_line(f"note: {note}"), file=sys.stderr)
     if as_json:

@@ -56,10 +56,12 @@ def _option_lines(name: str, options: Sequence[Option]) -> Iterator[str]:
     others = [option.name for option in options if not option.is_argument]
     yield name + written + (f"[?{'=…&'.join(others)}=…]" if others else "")
     for option in options:
-        default = "" if option.default is None else f", default {_as_written(option.default)}"
+        default = "" if option.default in (None, "") else f", default {_as_written(option.default)}"
         shown = option.name.upper() if option.is_argument else option.name
         yield f"  {shown}: {option.description} ({option.kind}{default})"
 
 
 def _as_written(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from realtime_core.cli.terminal import live_console
 from realtime_core.cli.text import one_line, tail
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ __all__ = ["Progress", "make_progress"]
 UNDERSTOOD = "conversation.item.input_audio_transcription.completed"
 SHOWN_CHARACTERS = 1000
 """More of a transcript fits into no line."""
+
+FIGURES = (
+    ("voice to voice", "voice_to_voice_s", "from the user's last sound to the agent's first"),
+    ("first audio", "first_audio_s", "from asking for the answer to its first sound"),
+)
 
 TITLES_OF_FILES = ("question", "answer", "conversation", "report")
 
@@ -180,14 +186,8 @@ def make_progress(*, as_json: bool) -> Iterator[Progress]:
     if as_json:
         yield _Silent()
         return
-    # Asked of the stream itself: rich takes variables such as FORCE_COLOR for a terminal.
-    if not sys.stdout.isatty():
-        yield _Lines()
-        return
-    from rich.console import Console
-
-    console = Console()
-    if console.is_dumb_terminal:
+    console = live_console()
+    if console is None:
         yield _Lines()
         return
     from rich.live import Live
@@ -216,9 +216,9 @@ def _report_lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "understood", question["transcript"]
     if answer["transcript"]:
         yield "answered", answer["transcript"]
-    if report["latency_s"] is not None:
-        latency = f"{report['latency_s'] * 1000:.0f} ms from the question's end to the answer"
-        yield "latency", latency
+    for title, key, about in FIGURES:
+        if report[key] is not None:
+            yield title, f"{report[key] * 1000:.0f} ms {about}"
     if report["stereo"]:
         yield "conversation", f"{report['stereo']} (left: user, right: agent)"
     if "report" in report:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_core.cli.exit_codes import ExitCode, InputError
 from realtime_core.cli.progress import Progress, make_progress
-from realtime_core.cli.streams import spec_for, uses_standard_stream
+from realtime_core.cli.run_options import RunOptions
+from realtime_core.cli.streams import (
+    explaining_files,
+    spec_for,
+    spec_with_end,
+    uses_standard_stream,
+)
 from realtime_core.endpoints import Endpoint, endpoint_for
 from realtime_core.errors import AudioError, UserError
 from realtime_core.plugins import PluginManager
@@ -25,32 +31,11 @@ if TYPE_CHECKING:
     from realtime_core.cli.run_report import RunNotes
     from realtime_core.transport import RealtimeTransportLayer
 
-__all__ = ["RunOptions", "run_file"]
+__all__ = ["run_file"]
 
 log = logging.getLogger(__name__)
 
 LOCAL = "local"
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The command's options."""
-
-    question: Path
-    out: Path
-    to: str
-    taking: TurnTaking
-    stereo: Path | None
-    model: str | None
-    instructions: str | None
-    voice: str | None
-    responder: str
-    deadline_s: float
-    as_json: bool
-    allow: list[str] | None
-    middlewares: tuple[str, ...] = ()
-    """Specs; the first is the nearest to the program."""
-    report: Path | None = None
 
 
 async def run_file(options: RunOptions) -> ExitCode:
@@ -86,13 +71,15 @@ async def _set_up(
 ) -> _Conversation:
     """Open everything that the conversation needs; what is wrong with the input shows here."""
     source = plugins.source(spec_for("source", options.question, plugins))
-    sink = plugins.sink(spec_for("sink", options.out, plugins))
-    _check_end(source, options.taking)
+    with explaining_files("sink", options.out, plugins):
+        sink = plugins.sink(spec_for("sink", options.out, plugins))
+    _check_end(source, options, plugins)
     recording = notes.recording if notes is not None else options.stereo
     recorder = plugins.tap(f"stereo:{recording}") if recording else None
     stack.enter_context(_telling_what_is_left(sink, recorder))
     try:
-        await source.open()
+        with explaining_files("source", options.question, plugins):
+            await source.open()
         stack.push_async_callback(source.close)
         _check_length(options.question, source)
         outcome = _Outcome()
@@ -155,9 +142,9 @@ class _Conversation:
     async def hold(self) -> dict[str, Any]:
         """Have the turn, and say what it brought."""
         notes = self.notes
-        middlewares = [self.plugins.middleware(spec) for spec in self.options.middlewares]
-        if notes is not None:
-            middlewares.append(notes.middleware(self.plugins))
+        middlewares = [self.plugins.middleware(spec) for spec in self.options.middlewares or ()]
+        metrics = self.plugins.middleware("metrics")
+        middlewares.append(metrics)
         transport = self.plugins.factory("transport", "webrtc")(
             source=self.source,
             sink=self.sink,
@@ -177,17 +164,26 @@ class _Conversation:
                 session_config=_session_config(self.options),
                 deadline_s=self.options.deadline_s,
             )
-        except asyncio.CancelledError:
-            # What has no end is ended so: then all that was heard until now is the whole.
-            is_endless = self.source.duration_s is None
-            self.outcome.is_complete = is_endless and self.options.taking is TurnTaking.VAD
+        except asyncio.CancelledError as exc:
+            # What has no known end is ended so: then all that was heard until now is the whole.
+            has_no_end = self.source.duration_s is None
+            self.outcome.is_complete = has_no_end and self.options.taking is TurnTaking.VAD
             self.outcome.is_interrupted = True
+            out = self.options.out
+            if self.outcome.is_complete and self.sink.duration_s and not uses_standard_stream(out):
+                exc.add_note(f"what was heard until then is in {out}")
             raise
         self.outcome.is_complete = True
         self.outcome.result = result
-        return self._report(transport, result)
+        # Of the first answer, as the page of a run has it; the middleware is a plugin's.
+        measured = next(iter(getattr(metrics, "turns", ())), None)
+        if notes is not None:
+            notes.measured = measured
+        return self._report(transport, result, measured)
 
-    def _report(self, transport: RealtimeTransportLayer, result: TurnResult) -> dict[str, Any]:
+    def _report(
+        self, transport: RealtimeTransportLayer, result: TurnResult, measured: Any
+    ) -> dict[str, Any]:
         phases = getattr(transport, "connect_phases", ())
         return {
             "endpoint": self.endpoint.name,
@@ -206,7 +202,8 @@ class _Conversation:
             },
             "stereo": str(self.options.stereo) if self.options.stereo else None,
             "responses": result.responses,
-            "latency_s": _rounded(result.latency_s),
+            "voice_to_voice_s": _rounded(getattr(measured, "voice_to_voice_s", None)),
+            "first_audio_s": _rounded(getattr(measured, "first_audio_s", None)),
             "usage": asdict(result.usage),
         }
 
@@ -250,10 +247,21 @@ def _check_paths(options: RunOptions) -> None:
             raise UserError(f"{name} and {other} are the same file: {path}")
 
 
-def _check_end(source: AudioSource, taking: TurnTaking) -> None:
-    if source.is_live and taking is TurnTaking.MANUAL:
+def _check_end(source: AudioSource, options: RunOptions, plugins: PluginManager) -> None:
+    """Refuse to wait for ever: with manual turns, the question's end is the turn's."""
+    if options.taking is not TurnTaking.MANUAL:
+        return
+    if source.is_endless:
+        example = spec_with_end(options.question, plugins)
+        end = f"give it an end, as in {example!r}, or " if example else ""
         raise UserError(
-            "--turns manual asks when the question ends, which live audio does not: use --turns vad"
+            f"{options.question} never ends, and with --turns manual the question's end is the "
+            f"turn's: {end}use --turns vad"
+        )
+    if source.is_live:
+        raise UserError(
+            f"{options.question} is live, and with --turns manual the question's end is the "
+            "turn's: use --turns vad"
         )
 
 

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from realtime_core.cli.exit_codes import ExitCode
 from realtime_core.cli.serve_display import ServeDisplay, make_display
+from realtime_core.cli.serve_options import ServeOptions
 from realtime_core.errors import TransportError, UserError
 from realtime_core.plugins import PluginManager
 
-__all__ = ["ServeOptions", "serve_until_stopped"]
-
-
-@dataclass(frozen=True)
-class ServeOptions:
-    """The command's options."""
-
-    host: str
-    port: int
-    responder: str
-    allow: list[str] | None
-    extra: dict[str, Any]
-    """What goes to the server as it is; what was not asked for is left out, so that a server that
-    does not know it can be run."""
-    is_quiet: bool = False
-    as_json: bool = False
+__all__ = ["serve_until_stopped"]
 
 
 async def serve_until_stopped(options: ServeOptions) -> ExitCode:
@@ -50,7 +37,7 @@ async def serve_until_stopped(options: ServeOptions) -> ExitCode:
         responder=options.responder,
         plugins=plugins,
         observer=display,
-        **options.extra,
+        **options.extra(),
     )
     await _serve(server, options, display)
     return ExitCode.DONE
@@ -58,14 +45,16 @@ async def serve_until_stopped(options: ServeOptions) -> ExitCode:
 
 async def _serve(server: Any, options: ServeOptions, display: ServeDisplay) -> None:
     async with AsyncExitStack() as stack:
-        stopped = asyncio.Event()
-        _call_when_stopped(stopped.set)
         try:
             await stack.enter_async_context(server)
         except TransportError as exc:
-            raise UserError(_without_details(exc, options.port)) from exc
-        display.listening(server.url, options.responder, needs_key="api_key" in options.extra)
+            raise UserError(_without_details(exc, options)) from exc
+        # Not before: while models are loaded, a signal cancels that, as it does in all commands.
+        stopped = asyncio.Event()
+        _call_when_stopped(stopped.set)
+        display.listening(server.url, options.responder, needs_key=options.api_key is not None)
         await stopped.wait()
+    display.stopped()
 
 
 def _call_when_stopped(stop: Callable[[], None]) -> None:
@@ -83,9 +72,12 @@ def _call_when_stopped(stop: Callable[[], None]) -> None:
         loop.add_signal_handler(number, on_signal)
 
 
-def _without_details(exc: TransportError, port: int) -> str:
-    """The message, but shorter where asyncio words a taken port at length."""
+def _without_details(exc: TransportError, options: ServeOptions) -> str:
+    """The message, but shorter where asyncio words at length what the system says."""
     cause = exc.__cause__
-    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
-        return f"port {port} is in use already; choose another one with --port"
-    return str(exc)
+    if not isinstance(cause, OSError) or cause.errno is None:
+        return str(exc)
+    if cause.errno == errno.EADDRINUSE:
+        return f"port {options.port} is in use already; choose another one with --port"
+    reason = cause.strerror if isinstance(cause, socket.gaierror) else os.strerror(cause.errno)
+    return f"cannot listen on {options.host} port {options.port}: {reason}"

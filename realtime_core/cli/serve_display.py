@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
+from realtime_core.cli.standard_streams import OutputError
 from realtime_core.cli.text import one_line
 from realtime_core.masking import mask_secrets
 from realtime_core.serving import RefusedRequest, ServedSession, ServedTurn
@@ -29,6 +30,11 @@ class ServeDisplay:
         show(f"serving the Realtime API at {url} (responder: {responder})")
         key = "REALTIME_API_KEY=... " if needs_key else ""
         show(f"try: {key}realtime run question.wav --out answer.wav --to {url}")
+
+    def stopped(self) -> None:
+        """The server is closed; on a terminal, this overwrites the ^C that it shows."""
+        if sys.stdout.isatty():
+            show("\rstopped")
 
     def session_started(self, session: ServedSession) -> None:
         """A client is connected, or connecting."""
@@ -77,6 +83,9 @@ class _JsonLines(ServeDisplay):
     def listening(self, url: str, responder: str, *, needs_key: bool) -> None:
         _show_json("listening", url=url, responder=responder, needs_key=needs_key)
 
+    def stopped(self) -> None:
+        """Nothing: all that is shown is JSON."""
+
     def session_started(self, session: ServedSession) -> None:
         self._tell(
             "session_started",
@@ -114,12 +123,9 @@ def make_display(*, is_quiet: bool, as_json: bool) -> ServeDisplay:
 
 
 def show(line: str) -> None:
-    """Print a line at once; where nobody reads any more, the server goes on unseen."""
-    try:
+    """Print a line at once; where nothing takes it any more, the server goes on unseen."""
+    with contextlib.suppress(OutputError):
         print(line, flush=True)
-    except OSError:
-        # What is left in the buffer would fail again at the end of the process.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_json(event: str, **fields: Any) -> None:

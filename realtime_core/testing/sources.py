@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,12 +10,13 @@ import numpy as np
 import pytest
 
 from realtime_core.audio import AudioFrame, AudioSource
-from realtime_core.errors import AudioError, RealtimeError
+from realtime_core.errors import RealtimeError
+from realtime_core.testing import audio_ends
 from realtime_core.testing.demand import broken, require
-from realtime_core.testing.leaks import LoopLeakWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["AudioSourceContract", "SourceCase"]
 
@@ -70,6 +69,22 @@ class AudioSourceContract:
                 "behind its end a source gives None, as often as it is asked",
                 seen=again,
                 see=AudioSource.read,
+            )
+
+    async def test_it_says_whether_it_ends(self, case: SourceCase) -> None:
+        source = case.make()
+        require(
+            source.is_endless is not case.ends,
+            "`is_endless` is True of a source that never ends by itself, False of all others",
+            seen=f"{source.is_endless!r} of one that {'ends' if case.ends else 'does not end'}",
+            see="AudioSource.is_endless",
+        )
+        async with opened(case) as source:
+            require(
+                source.is_endless is not case.ends,
+                "`is_endless` is the same before and after `open`",
+                seen=source.is_endless,
+                see="AudioSource.is_endless",
             )
 
     async def test_frames_are_audio_of_one_form(self, case: SourceCase) -> None:
@@ -207,46 +222,17 @@ class AudioSourceContract:
     async def test_what_cannot_be_opened_raises_audio_error(self, case: SourceCase) -> None:
         if case.make_unusable is None:
             pytest.skip("there is no such source")
-        async with watched(case):
-            source = case.make_unusable()
-            try:
-                await source.open()
-            except AudioError as exc:
-                require(str(exc), "the error says what to do", seen=exc, see=AudioSource.open)
-            except Exception as exc:
-                broken("open() raises AudioError", seen=exc, see=AudioSource.open)
-            else:
-                broken("open() raises AudioError", seen="no error", see=AudioSource.open)
-            await source.close()
+        await audio_ends.refuse_to_open(AudioSource, case.make_unusable, case.deadline_s)
 
 
-@asynccontextmanager
-async def watched(case: SourceCase) -> AsyncIterator[None]:
+def watched(case: SourceCase) -> AbstractAsyncContextManager[None]:
     """Sees that nothing waits for ever, and nothing is left."""
-    watch = LoopLeakWatch(gc_generation=1)
-    try:
-        async with asyncio.timeout(case.deadline_s):
-            yield
-    except TimeoutError:
-        broken(
-            "opening, reading and closing end",
-            seen=f"one of them did not within {case.deadline_s:g} s",
-            see=AudioSource,
-        )
-    left = await watch.find_in_loop()
-    require(not left, "close() releases everything", seen=left, see=AudioSource.close)
+    return audio_ends.watched(AudioSource, case.deadline_s)
 
 
-@asynccontextmanager
-async def opened(case: SourceCase) -> AsyncIterator[AudioSource]:
-    """An open source, which is closed and leaves nothing."""
-    async with watched(case):
-        source = case.make()
-        await source.open()
-        try:
-            yield source
-        finally:
-            await source.close()
+def opened(case: SourceCase) -> AbstractAsyncContextManager[AudioSource]:
+    """An open one, which is closed and leaves nothing."""
+    return audio_ends.opened(AudioSource, case.make, case.deadline_s)
 
 
 async def read(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from realtime_core.errors import AudioError
 from realtime_core.events import AudioEvent
 from realtime_core.plugins import default_plugins
 from realtime_core.resample import StreamingResampler
@@ -14,7 +16,6 @@ from realtime_transports.audio.foreign import close_within, naming
 
 if TYPE_CHECKING:
     from realtime_core.audio import AudioFrame, AudioSink, AudioSource, AudioTap
-    from realtime_core.errors import AudioError
     from realtime_core.plugins import PluginManager
     from realtime_transports.openai.audio_labels import AudioLabel
 
@@ -30,6 +31,8 @@ TAIL_S = 0.2
 """Audio that is still on its way when the server tells that it has sent all of a response."""
 
 CLOSE_DEADLINE_S = 5.0
+
+DEFAULT_DEVICES = ("mic", "speaker")
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,10 @@ class CallAudio(Generic[MediaT]):
         """
         sink, source = self._make_sink(), self._make_source()
         if sink is not None:
-            with naming("sink", sink):
+            with _advising("sink", self._settings.sink), naming("sink", sink):
                 await sink.open()
         if source is not None:
-            with naming("source", source):
+            with _advising("source", self._settings.source), naming("source", source):
                 await source.open()
         self.media = self._settings.make_media_path(
             source=source,
@@ -116,6 +119,17 @@ class CallAudio(Generic[MediaT]):
             plugins = self._settings.plugins or default_plugins()
             given = self._owned_sink = plugins.sink(given)
         return given
+
+
+@contextmanager
+def _advising(role: str, given: object) -> Iterator[None]:
+    """Say how to do without a device that is missing where it is what a transport takes unasked."""
+    try:
+        yield
+    except AudioError as exc:
+        if given not in DEFAULT_DEVICES:
+            raise
+        raise AudioError(f"{exc}; pass {role}=None for none") from exc
 
 
 class AudioEvents:

@@ -314,16 +314,15 @@ async def test_a_machine_without_devices_is_told_what_to_do(host, make, role, ke
     host.default = None
     with pytest.raises(AudioError, match=f"this machine has no {role}") as caught:
         await make().open()
-    assert f"pass {keyword}=None" in str(caught.value)
+    assert f"connect one, or give another {keyword}" in str(caught.value)
 
 
-@pytest.mark.parametrize(("make", "keyword"), [(MicrophoneSource, "source"), (SpeakerSink, "sink")])
-async def test_the_missing_extra_is_named(monkeypatch, make, keyword):
+@pytest.mark.parametrize("make", [MicrophoneSource, SpeakerSink])
+async def test_the_missing_extra_is_named(monkeypatch, make):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(AudioError, match="sounddevice is not installed") as caught:
         await make().open()
     assert 'pip install "realtime-transports[device]"' in str(caught.value)
-    assert f"{keyword}=None" in str(caught.value)
 
 
 @pytest.mark.parametrize("make", [MicrophoneSource, SpeakerSink])

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import soxr
 
-from realtime_audio_plugins import EchoCancelledSource
+from realtime_audio_plugins import EchoCancelledSource, MicrophoneSource
 from realtime_audio_plugins.echo import _Canceller, _CaptureClock, _FarEnd
 from realtime_core.audio import AudioSource, frame_from_mono
 from realtime_core.errors import AudioError
@@ -179,7 +179,9 @@ async def test_the_wrapped_source_is_opened_and_closed_with_it():
     inner = Scripted(speech(0.1))
     source = EchoCancelledSource(inner)
     assert source.is_live
+    assert not source.is_endless
     assert source.duration_s is None
+    assert EchoCancelledSource(MicrophoneSource()).is_endless
     assert is_tap(source)
     await source.open()
     await source.open()

@@ -277,14 +277,19 @@ def test_one_record_of_two_transports_is_refused(path):
         BareTransport([record])
 
 
-def test_a_file_that_cannot_be_written_is_reported_and_the_conversation_goes_on(path):
-    path.mkdir()
+def test_a_path_that_is_a_directory_is_told_when_the_middleware_is_made(tmp_path):
+    with pytest.raises(UserError, match="it is a directory"):
+        RecordMiddleware(tmp_path)
+
+
+def test_a_file_that_cannot_be_written_is_reported_once_and_the_conversation_goes_on(path):
     transport = BareTransport([RecordMiddleware(path)])
+    path.mkdir()
     transport.open()
     transport.send_message("hi")
     transport.close()
     errors = [args[0].error for name, args in transport.told if name == "error"]
-    assert errors
+    assert len({str(error) for error in errors}) == 1
     assert all(isinstance(error, PluginError) and error.plugin == "record" for error in errors)
     assert [event["type"] for event in transport.written][1:] == [
         "conversation.item.create",

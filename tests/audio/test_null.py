@@ -26,12 +26,24 @@ async def test_silence_lasts_as_long_as_asked_for():
     assert await source.read() is None
 
 
+async def test_what_is_generated_tells_its_length_while_it_is_open():
+    source = NullSource(0.105, rate_hz=8_000)
+    assert not source.is_endless
+    assert source.duration_s is None
+    await source.open()
+    assert source.duration_s == 0.105
+    await source.close()
+    assert source.duration_s is None
+
+
 async def test_silence_is_endless_unless_told_otherwise():
     source = NullSource()
     await source.open()
     last = [await source.read() for _ in range(1_000)][-1]
     assert last.first_sample == 999 * 960
     assert not source.is_live
+    assert source.is_endless
+    assert source.duration_s is None
 
 
 async def test_a_source_opened_again_begins_at_its_start():

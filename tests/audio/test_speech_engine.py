@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -299,6 +301,13 @@ async def test_a_caller_that_is_cancelled_leaves_the_rest_going(
     assert len(await spoken(speech, "Still here."))
 
 
+@pytest.mark.parametrize(
+    "number", ["9" * 36, "9" * 37, "9" * 300, "-" + "9," * 100, "$" + "1" * 60]
+)
+async def test_a_number_however_long_is_spoken(speech: LocalSpeechEngine, number: str) -> None:
+    assert len(await spoken(speech, f"You said {number}."))
+
+
 async def test_what_a_function_raises_reaches_the_caller() -> None:
     workers = Workers()
 
@@ -308,6 +317,27 @@ async def test_what_a_function_raises_reaches_the_caller() -> None:
     with pytest.raises(ValueError, match="no"):
         await workers.run(fail)
     await workers.close()
+
+
+async def test_threads_may_finish_their_work_while_they_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers = Workers()
+    may_end = threading.Event()
+    under_way = [asyncio.create_task(workers.run(may_end.wait)) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    def wrap_future(future: Future[Any]) -> asyncio.Future[Any]:
+        may_end.set()
+        future.result()  # the thread goes on to take it out of what is under way
+        while future in workers._under_way:
+            pass
+        return original(future)
+
+    original = asyncio.wrap_future
+    monkeypatch.setattr(asyncio, "wrap_future", wrap_future)  # they have begun with the real one
+    await workers.close()
+    assert await asyncio.gather(*under_way) == [True, True]
 
 
 def test_models_are_loaded_once_and_again_only_after_a_failure() -> None:
@@ -382,3 +412,28 @@ def test_nothing_is_fetched_and_nobody_elses_code_is_run() -> None:
         [sys.executable, "-c", OFFLINE], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("All of this is here already.\n", "")
+
+
+WATCHED_IMPORT = """
+import os, sys
+from realtime_audio_plugins.speech.models import open_session
+from realtime_audio_plugins.speech.vad import FILE
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+
+sys.meta_path.insert(0, Watch())
+open_session(FILE.read())
+"""
+
+
+def test_the_runtime_is_told_to_report_to_nobody_before_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED_IMPORT], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "1\n"

@@ -81,4 +81,5 @@ def test_a_source_is_patient_and_of_unknown_length_unless_it_says_otherwise():
         async def close(self) -> None: ...
 
     assert Source().is_live is False
+    assert Source().is_endless is False
     assert Source().duration_s is None

@@ -59,7 +59,8 @@ def report_with(**changes: Any) -> dict[str, Any]:
         "question": {"path": "question.wav", "duration_s": 2.5, "transcript": "Hi?"},
         "answer": {"path": "answer.wav", "duration_s": 3.25, "transcript": "Hello."},
         "stereo": None,
-        "latency_s": 0.4567,
+        "voice_to_voice_s": 0.8843,
+        "first_audio_s": 0.3567,
         **changes,
     }
 
@@ -125,7 +126,8 @@ def test_the_report_is_plain_in_a_pipe(capsys: pytest.CaptureFixture[str]):
         "answer: 3.25 s received in answer.wav",
         "understood: Hi?",
         "answered: Hello.",
-        "latency: 457 ms from the question's end to the answer",
+        "voice to voice: 884 ms from the user's last sound to the agent's first",
+        "first audio: 357 ms from asking for the answer to its first sound",
         "conversation: both.wav (left: user, right: agent)",
     ]
 
@@ -134,7 +136,8 @@ def test_what_is_unknown_is_left_out_of_the_report(capsys: pytest.CaptureFixture
     with make_progress(as_json=False) as progress:
         answer = {"path": "answer.wav", "duration_s": None, "transcript": ""}
         question = {"path": "question.wav", "duration_s": 2.5, "transcript": ""}
-        progress.print_report(report_with(question=question, answer=answer, latency_s=None))
+        figures = {"voice_to_voice_s": None, "first_audio_s": None}
+        progress.print_report(report_with(question=question, answer=answer, **figures))
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:] == [
         "question: 2.50 s sent from question.wav",

@@ -115,6 +115,16 @@ def test_a_password_in_the_url_is_refused_and_not_repeated():
     assert "canary" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["key", "api-key", "api_key", "access_token", "X-Amz-Signature"])
+def test_a_key_in_the_url_is_refused_and_not_repeated(name: str):
+    with pytest.raises(UserError, match="a URL with a key in it") as refused:
+        endpoint_for(f"https://host/v1?a=b&{name}=canary")
+    assert "canary" not in str(refused.value)
+    with pytest.raises(UserError, match="a URL with a key in it"):
+        endpoint_for("https://host/v1?auth=sk-0123456789abcdefghij")
+    assert endpoint_for("https://host/calls?monkey=a&api-version=1").url
+
+
 # What is wrong shows before anything is sent
 
 
@@ -225,6 +235,79 @@ def test_wrong_use_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
+    ("source", "close"),
+    [
+        ("toen:440", "tone"),
+        ("mik", "mic"),
+        ("fiel:question.wav", "file"),
+        ("tome?rate=8000", "tone"),
+    ],
+)
+def test_a_misspelt_source_is_told_with_the_nearest_and_all_there_are(
+    source: str, close: str, tmp_path: Path
+):
+    ended = realtime("run", source, "--out", tmp_path / "a.wav")
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert "no such file" in line
+    assert f"did you mean {close!r}? there are: file, mic, " in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", ["speker:", "speakr", "spaeker:USB"])
+def test_a_misspelt_sink_is_told_with_the_nearest_and_all_there_are(out: str, question: Path):
+    ended = realtime("run", question, "--out", out)
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert "did you mean 'speaker'? there are: file, null, pcm, speaker" in line
+
+
+def test_a_missing_file_with_a_files_name_is_no_misspelt_source(tmp_path: Path):
+    ended = realtime("run", "tome.wav", "--out", tmp_path / "a.wav")
+    assert ended.err == "error: 'tome.wav': no such file\n"
+
+
+@pytest.mark.parametrize("source", ["tone:440", "tone", "null:", "silence", "mic", "mic:?aec=true"])
+def test_a_question_that_never_ends_is_refused_where_its_end_is_the_turns(
+    source: str, tmp_path: Path
+):
+    ended = realtime("run", source, "--out", tmp_path / "a.wav")
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"error: {source} never ends, and with --turns manual")
+    assert "--turns vad" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("source", "example"),
+    [
+        ("tone", "tone?seconds=2"),
+        ("tone:440?rate=8000", "tone:440?rate=8000&seconds=2"),
+        ("silence", "silence:2"),
+    ],
+)
+def test_a_question_that_could_have_an_end_is_refused_with_how_to_give_it_one(
+    source: str, example: str, tmp_path: Path
+):
+    ended = realtime("run", source, "--out", tmp_path / "a.wav")
+    assert f"give it an end, as in {example!r}, or use --turns vad" in ended.err
+    assert not PluginManager(allow=[]).source(example).is_endless
+
+
+def test_live_audio_is_refused_where_its_end_is_the_turns(tmp_path: Path):
+    ended = realtime("run", "pcm:-?live=true", "--out", tmp_path / "a.wav")
+    assert ended.code == 2
+    assert "--turns vad" in ended.err
+
+
+def test_a_generated_question_that_is_too_short_is_refused(tmp_path: Path):
+    ended = realtime("run", "tone:440?seconds=0.01", "--out", tmp_path / "a.wav")
+    assert ended.code == 2
+    assert "at least 100 ms" in ended.err
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["run"],
@@ -276,6 +359,13 @@ def test_plugins_are_listed_with_what_they_bring():
     assert "  transport: " in ended.out
     (sources,) = [line for line in lines if line.startswith("  source: ")]
     assert {"file", "mic", "tone"} <= set(sources.removeprefix("  source: ").split(", "))
+
+
+def test_options_are_listed_with_their_defaults_as_they_are_written():
+    lines = [line.strip() for line in realtime("plugins", "--no-plugins").out.splitlines()]
+    assert "HZ: frequency in Hz (number, default 440)" in lines
+    assert "aec: cancel the echo of what is heard (extra aec) (true|false, default false)" in lines
+    assert "redact: patterns to leave out, such as email,phone (text)" in lines
 
 
 def test_plugins_are_listed_as_json():

@@ -23,6 +23,11 @@ def plugins() -> PluginManager:
         ("sink", "-", "pcm:-"),
         ("source", "question.wav", "file:question.wav"),
         ("source", "mic:", "mic:"),
+        ("source", "mic", "mic"),
+        ("source", "mic?aec=true", "mic?aec=true"),
+        ("sink", "speaker", "speaker"),
+        ("sink", "null.wav", "file:null.wav"),
+        ("source", "m", "file:m"),
         ("source", "mic:USB?aec=true", "mic:USB?aec=true"),
         ("source", "tone:440", "tone:440"),
         ("sink", "tone:440", "file:tone:440"),
@@ -46,7 +51,7 @@ def test_a_file_that_is_named_like_a_spec_is_the_file(
     assert spec_for("source", Path("tone:440"), plugins) == "file:tone:440"
 
 
-@pytest.mark.parametrize("out", ["-", "pcm:", "pcm:-", "pcm:-?rate=8000"])
+@pytest.mark.parametrize("out", ["-", "pcm", "pcm:", "pcm:-", "pcm:-?rate=8000", "pcm?rate=8000"])
 def test_text_goes_to_standard_error_where_audio_goes_to_standard_output(
     out: str, capsys: pytest.CaptureFixture[str]
 ):
@@ -57,7 +62,9 @@ def test_text_goes_to_standard_error_where_audio_goes_to_standard_output(
     assert capsys.readouterr() == ("", "words\n")
 
 
-@pytest.mark.parametrize("out", ["answer.wav", "pcm:fifo", "null:"])
+@pytest.mark.parametrize(
+    "out", ["answer.wav", "pcm:fifo", "null:", "-.wav", "pcm.wav", "pcm:-.raw"]
+)
 def test_text_goes_to_standard_output_otherwise(out: str, capsys: pytest.CaptureFixture[str]):
     with standard_output_for(Path(out)):
         print("words")  # noqa: T201 - as the commands do

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -18,8 +19,8 @@ from aiohttp import web
 from scipy import signal as dsp
 
 from realtime_core.cli.exit_codes import ExitCode
-from realtime_core.cli.run import RunOptions, run_file
-from realtime_core.turn import TurnTaking
+from realtime_core.cli.run import run_file
+from realtime_core.cli.run_options import RunOptions
 from tests.end_to_end.calls import serving
 from tests.end_to_end.commands import DATA, Running, command_path, environment, realtime
 from tests.end_to_end.listening import level_db, likeness, read_mono, sounding_part
@@ -80,16 +81,10 @@ async def ask(question: Path, at_once: asyncio.Semaphore) -> Path:
     options = RunOptions(
         question=question,
         out=answer,
-        to="local",
-        taking=TurnTaking.MANUAL,
-        stereo=None,
-        model=None,
-        instructions=None,
-        voice=None,
         responder="parrot",
         deadline_s=30.0,
         as_json=True,
-        allow=[],
+        no_plugins=True,
     )
     async with at_once:
         assert await run_file(options) == ExitCode.DONE
@@ -218,3 +213,27 @@ def test_a_run_that_is_interrupted_while_asking_leaves_no_answer(tmp_path: Path)
         ended = running.end()
     assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
     assert not list(tmp_path.iterdir())
+
+
+@needs_terminals
+def test_a_conversation_without_an_end_is_ended_by_a_signal_and_its_answer_is_whole(
+    tmp_path: Path,
+):
+    answer, fifo = tmp_path / "answer.wav", tmp_path / "talk"
+    os.mkfifo(fifo)
+    arguments = ("-vv", "run", f"pcm:{fifo}?rate=24000", "--turns", "vad", "--out", answer)
+    samples, rate_hz = read_mono(SPEECH)
+    speech = (dsp.resample_poly(samples, 24_000, rate_hz) * 32767).astype("<i2")
+    with Running(*arguments, *PARROT) as running, fifo.open("wb") as talk:
+        talk.write(np.concatenate([speech, np.zeros(24_000, "<i2")]).tobytes())
+        talk.flush()
+        assert running.process.stderr is not None
+        for line in running.process.stderr:
+            if "output_audio_buffer.stopped" in line:
+                break
+        running.process.send_signal(signal.SIGINT)
+        ended = running.end()
+    assert ended.code == 130
+    told = ended.err.splitlines()
+    assert told[told.index("interrupted") + 1] == f"note: what was heard until then is in {answer}"
+    assert soundfile.info(answer).duration > 0.5

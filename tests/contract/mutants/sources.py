@@ -68,6 +68,18 @@ class NeverTellsItsEnd(Good):
         return frame or await asyncio.Event().wait()  # type: ignore[return-value]
 
 
+@caught_by("it_says_whether_it_ends")
+class ClaimsToBeEndless(Good):
+    is_endless = True
+
+
+@caught_by("it_says_whether_it_ends")
+class KnowsItsEndOnlyOnceOpen(Good):
+    @property
+    def is_endless(self) -> bool:
+        return self.position is None
+
+
 @caught_by("frames_are_audio_of_one_form")
 class ChangesItsRate(Good):
     def take(self) -> AudioFrame | None:
