@@ -64,6 +64,14 @@ class ConversationRecorder(ABC):
         """The temporary name, as for `FileSink`; None before `open`."""
         return self._partial_path
 
+    @property
+    def duration_s(self) -> float:
+        """How long the file plays, in seconds: to within 0.1 s until closed, then exactly.
+
+        That may be more than the times of the frames say: audio that came in a burst plays on.
+        """
+        return max(self._left.end, self._right.end) / self.rate_hz
+
     def open(self) -> None:
         """Create the file. Opening twice is fine.
 

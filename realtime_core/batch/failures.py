@@ -1,13 +1,15 @@
-"""Which failures are worth another attempt, and after how long. Decides without a clock."""
+"""What a failure is in a row, and which are worth another attempt. Decides without a clock."""
 
 from __future__ import annotations
 
 import logging
 import random
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
 
 from realtime_core.answer import TurnFailedError
 from realtime_core.batch.questions import QuestionError
-from realtime_core.batch.results import JobFailure
+from realtime_core.batch.results import JobFailure, ResultRow, TurnRow
 from realtime_core.errors import (
     AudioError,
     ConnectError,
@@ -18,9 +20,14 @@ from realtime_core.errors import (
 )
 from realtime_core.masking import mask_secrets
 
-__all__ = ["describe_failure", "retry_delay_s"]
+if TYPE_CHECKING:
+    from realtime_core.batch.manifest import Job
+
+__all__ = ["describe_failure", "retry_delay_s", "row_without_session"]
 
 log = logging.getLogger(__name__)
+
+Kind = TypeVar("Kind")
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Those by which a server says: not now (RFC 9110, 15.5 and 15.6; RFC 6585, 4)."""
@@ -51,14 +58,33 @@ def describe_failure(exc: Exception, *, is_connected: bool, turn: int | None) ->
     stage = _stage(exc, is_connected=is_connected)
     if stage == "setup" and not isinstance(exc, (UserError, PluginError)):
         log.debug("a job ended by an error of no known kind", exc_info=exc)
+    code = _attribute(exc, "code", str)
     return JobFailure(
         stage=stage,
         kind=type(exc).__name__,
         message=_text(exc),
         turn=turn,
-        status=getattr(exc, "status", None),
-        code=getattr(exc, "code", None),
+        status=_attribute(exc, "status", int),
+        code=None if code is None else as_text(code),
         is_retryable=_is_retryable(exc),
+    )
+
+
+def row_without_session(
+    job: Job, failure: JobFailure, *, attempts: int, now: datetime
+) -> ResultRow:
+    """The row of a job of whose sessions nothing is known."""
+    return ResultRow(
+        id=job.id,
+        status="failed",
+        error=failure,
+        attempts=attempts,
+        started_at=now,
+        duration_s=0.0,
+        turns=tuple(
+            TurnRow(question=turn.name, expected=turn.expected, said=turn.said)
+            for turn in job.turns
+        ),
     )
 
 
@@ -106,9 +132,19 @@ def _is_retryable(exc: Exception) -> bool:
     return isinstance(exc, TransportError)
 
 
+def _attribute(exc: Exception, name: str, kind: type[Kind]) -> Kind | None:
+    """What an error has under a name, if that is of this kind; errors of others have anything."""
+    value = getattr(exc, name, None)
+    return value if isinstance(value, kind) else None
+
+
 def _text(exc: Exception) -> str:
     """The message, without secrets and halves of characters."""
-    masked: str = mask_secrets(str(exc) or type(exc).__name__)
+    try:
+        text = str(exc)
+    except Exception:  # an error of others may not even be able to say what it is
+        text = ""
+    masked: str = mask_secrets(text or type(exc).__name__)
     return as_text(masked)
 
 

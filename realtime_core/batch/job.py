@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from realtime_core.plugins import PluginManager
 
 __all__ = ["JobEnvironment", "JobSettings", "run_job"]
+
+log = logging.getLogger(__name__)
 
 
 class JobSettings(BaseModel):
@@ -74,6 +78,8 @@ class JobEnvironment:
     api_key: SecretStr | None = None
     worker: str = ""
     """For the row."""
+    on_connected: Callable[[], None] = field(default_factory=lambda: lambda: None)
+    """Called when a session stands."""
     on_late: Callable[[float], None] = field(default_factory=lambda: ignore)
     """Gets, for each frame that is sent in real time, by how many seconds it is late."""
     sleep: Callable[[float], Awaitable[None]] = field(default_factory=lambda: asyncio.sleep)
@@ -101,7 +107,7 @@ async def run_job(
     Raises:
         asyncio.CancelledError: It was cancelled; everything is closed. Nothing else is raised.
     """
-    from realtime_core.batch.failures import retry_delay_s
+    from realtime_core.batch.failures import describe_failure, retry_delay_s, row_without_session
     from realtime_core.batch.session import JobSession
 
     attempt = 0
@@ -109,7 +115,13 @@ async def run_job(
         attempt += 1
         shutil.rmtree(folder, ignore_errors=True)
         session = JobSession(job, settings, folder, environment)
-        row = (await session.run()).model_copy(update={"attempts": attempt})
+        try:
+            row = (await session.run()).model_copy(update={"attempts": attempt})
+        except Exception as exc:  # a defect here, which must not have the batch wait for ever
+            log.exception("job %s could not be run to its end", job.id)
+            failure = describe_failure(exc, is_connected=False, turn=None)
+            failure = failure.model_copy(update={"stage": "worker"})
+            return row_without_session(job, failure, attempts=attempt, now=datetime.now(UTC))
         if session.failure is None or attempt >= settings.max_attempts:
             return row
         # By chance, so that jobs that failed together do not come back together.

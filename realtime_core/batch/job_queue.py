@@ -1,4 +1,4 @@
-"""Which job a worker gets next, and what becomes of jobs whose worker died. Decides without I/O.
+"""Which worker gets which job, and what becomes of jobs whose worker died. Decides without I/O.
 
 A job whose worker died is run again, at once. One that was under way when several workers died may
 be what killed them: it is kept to the end and run alone, which shows whether it is the one and
@@ -7,17 +7,53 @@ harms no other job. If that worker dies too, the job has failed.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Protocol, TypeVar
 
+from realtime_core.batch.failures import row_without_session
 from realtime_core.batch.manifest import Job
-from realtime_core.batch.results import JobFailure, ResultRow, TurnRow
+from realtime_core.batch.results import JobFailure, ResultRow
 
-__all__ = ["SUSPECT_DEATHS", "JobQueue"]
+__all__ = ["SUSPECT_DEATHS", "JobQueue", "share_of", "worker_count"]
+
+JOBS_PER_WORKER = 4
+"""Fewer are not worth the seconds that another process takes to start."""
 
 SUSPECT_DEATHS = 2
 """A job that was under way when so many workers died is run alone from then on."""
+
+
+class Worker(Protocol):
+    """What has jobs."""
+
+    jobs: dict[str, Job]
+    """Those in its hands, by id."""
+    allowed: int
+    """How many it can have."""
+
+
+WorkerT = TypeVar("WorkerT", bound=Worker)
+
+
+def worker_count(wanted: int | None, *, cpus: int, jobs: int, most: int | None) -> int:
+    """How many workers there are to be.
+
+    Args:
+        wanted: What the user says; None: a processor each.
+        cpus: How many processors there are.
+        jobs: How many jobs there are.
+        most: The most sessions at a time.
+    """
+    count = min(cpus, math.ceil(jobs / JOBS_PER_WORKER)) if wanted is None else wanted
+    return max(1, count if most is None else min(count, most))
+
+
+def share_of(most: int | None, place: int, count: int) -> int | None:
+    """A worker's part of the sessions; the first ones get what does not divide."""
+    return None if most is None else most // count + (place < most % count)
 
 
 class JobQueue:
@@ -47,6 +83,20 @@ class JobQueue:
             return self._waiting.popleft()
         if self._suspects and not in_hand:
             return self._suspects.popleft()
+        return None
+
+    def take(self, workers: Iterable[WorkerT]) -> tuple[WorkerT, Job] | None:
+        """The next job and who gets it: of those that have room, who has the fewest.
+
+        Returns:
+            None when nobody can get any now. Else the job is to be put into the worker's hands
+            before the next call.
+        """
+        for worker in sorted(workers, key=lambda each: len(each.jobs)):
+            if len(worker.jobs) < worker.allowed:
+                job = self.take_for(worker.jobs)
+                if job is not None:
+                    return worker, job
         return None
 
     def finish(self) -> None:
@@ -82,15 +132,4 @@ def _row_of_the_dead(job: Job, deaths: int, ending: str, now: datetime) -> Resul
         kind="WorkerDied",
         message=f"{deaths} workers ended while they ran it, the last one alone with it ({ending})",
     )
-    return ResultRow(
-        id=job.id,
-        status="failed",
-        error=failure,
-        attempts=deaths,
-        started_at=now,
-        duration_s=0.0,
-        turns=tuple(
-            TurnRow(question=turn.name, expected=turn.expected, said=turn.said)
-            for turn in job.turns
-        ),
-    )
+    return row_without_session(job, failure, attempts=deaths, now=now)

@@ -41,7 +41,8 @@ class JobTap:
         Args:
             recorder: Sees the same.
             is_realtime: Whether the times of frames are those of the event loop's clock.
-            on_late: Gets, for each frame sent in real time, by how many seconds it is late.
+            on_late: Gets, for each frame of a turn that is sent in real time, by how many seconds
+                it is late.
         """
         self._recorder = recorder
         self._is_realtime = is_realtime
@@ -51,7 +52,7 @@ class JobTap:
         self.spans: list[TurnSpan] = []
         """Of each turn that has begun."""
         self.lateness_s: float | None = None
-        """The most by which a frame left late; None where none left in real time."""
+        """The most by which a frame of a turn left late; None where none left in real time."""
 
     def begin_turn(self) -> None:
         """What is heard from now on belongs to the next turn."""
@@ -59,7 +60,7 @@ class JobTap:
 
     def sent(self, frame: AudioFrame, at_s: float) -> None:
         """A frame of the question's."""
-        if self._is_realtime:
+        if self._is_realtime and self.spans:  # before, it is of no turn: a session still connects
             late_s = max(0.0, asyncio.get_running_loop().time() - at_s)
             self.lateness_s = max(self.lateness_s or 0.0, late_s)
             self._on_late(late_s)
@@ -82,11 +83,6 @@ class JobTap:
             span.answer_end_s = at_s + frame.duration_s
         if self._recorder is not None:
             self._recorder.heard(frame, at_s)
-
-    @property
-    def duration_s(self) -> float:
-        """How long the conversation is so far."""
-        return 0.0 if self._begin_s is None else self._end_s - self._begin_s
 
     def on_time_line(self, at_s: float) -> float:
         """The same time counted from the first frame, where the recording begins."""

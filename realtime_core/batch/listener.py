@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from realtime_core.batch.failures import as_text
 from realtime_core.batch.results import ToolCall
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class JobListener:
     def _on_call(self, call: FunctionCall) -> None:
         output = self._tool_outputs.get(call.name)
         if self.turns:
-            noted = ToolCall(name=call.name, arguments=call.arguments, output=output)
+            noted = ToolCall(
+                name=as_text(call.name), arguments=as_text(call.arguments), output=output
+            )
             self.turns[-1].tool_calls.append(noted)
         self._on_mark("tool_call", call.name)
         if output is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import shutil
 from collections import deque
@@ -14,7 +13,7 @@ from typing import Any
 
 from realtime_core.batch.engine import BatchContext, EngineState, JobResult
 from realtime_core.batch.job import JobEnvironment
-from realtime_core.batch.job_queue import JobQueue
+from realtime_core.batch.job_queue import JobQueue, share_of, worker_count
 from realtime_core.batch.manifest import Job
 from realtime_core.batch.pacing import PacingRules, SessionPacing
 from realtime_core.batch.pool import PoolEvents, SessionPool
@@ -26,12 +25,6 @@ from realtime_core.errors import RealtimeError
 __all__ = ["LocalEngine"]
 
 log = logging.getLogger(__name__)
-
-JOBS_PER_PROCESS = 4
-"""Fewer are not worth the second that another process takes to start."""
-
-INITIAL_SESSIONS = 4
-"""In each process; what it carries shows within seconds."""
 
 MAX_STILLBORN = 3
 """So many workers one after the other that die before they are ready: none will ever be."""
@@ -62,7 +55,7 @@ class _Inline:
             context.settings,
             JobEnvironment(context.plugins, context.api_key, "0"),
             context.scratch,
-            SessionPacing(PacingRules(initial=INITIAL_SESSIONS, most=context.max_sessions)),
+            SessionPacing(PacingRules(most=context.max_sessions)),
             PoolEvents(self._results.put_nowait, self._feed),
         )
 
@@ -96,7 +89,12 @@ class _Fleet:
         self._is_closing = False
 
     async def start(self) -> None:
-        count = self._worker_count()
+        count = worker_count(
+            self._context.processes,
+            cpus=_usable_cpus(),
+            jobs=self._queue.unfinished,
+            most=self._context.max_sessions,
+        )
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(place, count)) for place in range(count)]
 
@@ -111,13 +109,6 @@ class _Fleet:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-
-    def _worker_count(self) -> int:
-        wanted = self._context.processes
-        if wanted is None:
-            wanted = min(_usable_cpus(), math.ceil(self._queue.unfinished / JOBS_PER_PROCESS))
-        most = self._context.max_sessions
-        return max(1, wanted if most is None else min(wanted, most))
 
     async def _keep(self, place: int, count: int) -> None:
         """Have a worker in this place until all jobs are done."""
@@ -145,9 +136,6 @@ class _Fleet:
     def _setup(self, place: int, count: int) -> WorkerSetup:
         self._started += 1
         context = self._context
-        most = context.max_sessions
-        if most is not None:  # the first ones get what does not divide
-            most = most // count + (place < most % count)
         return WorkerSetup(
             name=str(place + 1),
             # A folder of its own: nobody knows what the one before is still about to write.
@@ -155,8 +143,7 @@ class _Fleet:
             settings=context.settings,
             api_key=context.api_key.get_secret_value() if context.api_key else None,
             allow=None if context.allow is None else tuple(context.allow),
-            initial=INITIAL_SESSIONS,
-            most=most,
+            most=share_of(context.max_sessions, place, count),
             log_level=logging.getLogger().getEffectiveLevel(),
         )
 
@@ -180,12 +167,9 @@ class _Fleet:
         self._results.put_nowait(JobResult(row, worker.setup.scratch / row.id))
 
     def _feed_all(self) -> None:
-        for worker in self._workers.values():
-            while len(worker.jobs) < worker.allowed:
-                job = self._queue.take_for(worker.jobs)
-                if job is None:
-                    break
-                worker.give(job)
+        while (taken := self._queue.take(self._workers.values())) is not None:
+            worker, job = taken
+            worker.give(job)
         self._tell()
 
     def _bury(self, worker: WorkerProcess, code: int | None) -> None:

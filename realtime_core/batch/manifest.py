@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from realtime_core.batch.manifest_file import (
     ManifestTurn,
     read_manifest,
 )
+from realtime_core.batch.results import DESCRIPTION, RESULTS
 from realtime_core.errors import UserError
 
 __all__ = ["AUDIO_SUFFIXES", "Job", "JobTurn", "ManifestError", "fingerprint", "load_jobs"]
@@ -142,16 +145,21 @@ class _Loader:
         if is_url(given) and not given.startswith("file:"):
             self._add_file(given, given, PathOfUrl(given).stem)
         elif _exists(path.is_dir):
-            self._add_all(given, sorted(_sound_files(path)))
+            before = len(self.problems)
+            paths = sorted(_sound_files(path, self._note_unreadable))
+            if len(self.problems) == before:
+                self._add_all(given, paths)
         elif path.suffix.lower() in MANIFEST_SUFFIXES:
             self._add_manifest(path)
         elif glob.has_magic(given) and not path.exists():
-            found = glob.glob(given, recursive=True)  # noqa: PTH207 - `Path.glob` takes no root
-            self._add_all(given, sorted(Path(each) for each in found if Path(each).is_file()))
+            self._add_all(given, sorted(_globbed_files(given)))
         elif _exists(path.is_file):
             self._add_file(str(path.resolve()), given, path.stem)
         else:
             self.problems.append(f"there is no file or folder {given!r}")
+
+    def _note_unreadable(self, exc: OSError) -> None:
+        self.problems.append(f"{exc.filename} cannot be read: {exc.strerror or exc}")
 
     def _add_all(self, given: str, paths: list[Path]) -> None:
         if not paths:
@@ -221,11 +229,34 @@ class PathOfUrl:
         self.stem = name.rpartition(".")[0] or name
 
 
-def _sound_files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in AUDIO_SUFFIXES and not is_hidden and path.is_file():
+def _sound_files(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """What lies in a folder, without what is hidden, and without what batches have left."""
+    for parent, folders, names in os.walk(folder, onerror=on_error):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not _is_of_batch(os.path.join(parent, name))  # noqa: PTH118 - of many
+        ]
+        for name in names:
+            path = Path(parent, name)
+            if path.suffix.lower() in AUDIO_SUFFIXES and name[0] != "." and path.is_file():
+                yield path
+
+
+def _globbed_files(pattern: str) -> Iterator[Path]:
+    """What a glob finds, without what batches have left in folders that it does not name."""
+    named = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
+    depth = len(list(named))
+    is_of_batch = functools.cache(_is_of_batch)
+    for found in glob.glob(pattern, recursive=True):  # noqa: PTH207 - `Path.glob` takes no root
+        path = Path(found)
+        folders = list(path.parents)[: len(path.parts) - 1 - depth]
+        if path.is_file() and not any(is_of_batch(folder) for folder in folders):
             yield path
+
+
+def _is_of_batch(folder: Path | str) -> bool:
+    return all(Path(folder, name).is_file() for name in (DESCRIPTION, RESULTS))
 
 
 def _exists(ask: Any) -> bool:

@@ -142,8 +142,12 @@ def _parsed(content: bytes | str, line: int, problem: Problem, column: str = "")
     try:
         text = content if isinstance(content, str) else content.decode()
         value = json.loads(text, object_pairs_hook=_without_repetition, parse_constant=_refuse)
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
         problem(line, f"{where}it is not UTF-8")
+    except UnicodeEncodeError as exc:  # JSON can have it, and rows could not be written
+        half = exc.object[exc.start]
+        problem(line, f"{where}it has half of a character in it, {half!r}")
     except RecursionError:
         problem(line, f"{where}it is nested too deeply")
     except ValueError as exc:

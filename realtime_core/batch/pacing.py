@@ -11,14 +11,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PacingRules", "SessionPacing"]
+__all__ = ["PacingRules", "SessionPacing", "StartPacing"]
+
+START_APART_S = 0.1
+"""To connect takes some 50 ms of a processor (DTLS, codecs): sessions that all do it in the same
+instant are late together, and so are those that talk meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class PacingRules:
     """The numbers by which `SessionPacing` decides."""
 
-    initial: int = 4
+    initial: int = 2
     most: int | None = None
     """Never more than these; None sets no bound."""
     late_s: float = 0.02
@@ -85,3 +89,17 @@ class SessionPacing:
     def _bounded(self, sessions: int) -> int:
         most = self._rules.most
         return max(1, sessions if most is None else min(most, sessions))
+
+
+class StartPacing:
+    """Says when the next session in real time may begin."""
+
+    def __init__(self) -> None:
+        """The first one may at once."""
+        self._next_s = float("-inf")
+
+    def take_delay(self, now_s: float) -> float:
+        """Seconds to wait before the next session; each call is one session."""
+        begin_s = max(now_s, self._next_s)
+        self._next_s = begin_s + START_APART_S
+        return begin_s - now_s

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realtime_core.batch.engine import JobResult
 from realtime_core.batch.job import JobEnvironment, JobSettings, run_job
-from realtime_core.batch.pacing import SessionPacing
+from realtime_core.batch.pacing import SessionPacing, StartPacing
 from realtime_core.loop_lag import LagMeter, percentile
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ __all__ = ["PoolEvents", "SessionPool"]
 
 LOOK_EVERY_S = 0.5
 LATE_SHARE = 0.95
+
+LOADED_WITHIN_S = 5.0
+"""How long the others wait for the first session, which may have no luck with the server."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,12 @@ class PoolEvents:
 
 
 class SessionPool:
-    """Takes jobs and has a session for each. What it can take is `room`."""
+    """Takes jobs and has a session for each. What it can take is `room`.
+
+    The first session connects alone, as much is loaded for it once, which takes a second of the
+    event loop; in real time the others follow one after the other. So none is late for another's
+    beginning, and what a process carries is not judged by it.
+    """
 
     def __init__(
         self,
@@ -53,7 +62,13 @@ class SessionPool:
         """
         self._settings = settings
         self._lateness_s: list[float] = []
-        self._environment = replace(environment, on_late=self._lateness_s.append)
+        self._has_begun = False
+        self._is_loaded = asyncio.Event()
+        self._starts = StartPacing()
+        self._unstarted = 0
+        self._environment = replace(
+            environment, on_late=self._lateness_s.append, on_connected=self._is_loaded.set
+        )
         self._scratch = scratch
         self._pacing = pacing
         self._events = events
@@ -96,13 +111,30 @@ class SessionPool:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, job: Job) -> None:
+        self._unstarted += 1
+        try:
+            await self._wait_start()
+        finally:
+            self._unstarted -= 1
         folder = self._scratch / job.id
         row = await run_job(job, self._settings, folder=folder, environment=self._environment)
         current = asyncio.current_task()
         if current is not None:
             self._tasks.discard(current)  # there is room before the result is told
+        self._is_loaded.set()
         self._events.on_result(JobResult(row, folder))
         self._events.on_change()
+
+    async def _wait_start(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOADED_WITHIN_S):
+                await self._is_loaded.wait()
+        self._is_loaded.set()
+        if self._settings.is_realtime:
+            await asyncio.sleep(self._starts.take_delay(asyncio.get_running_loop().time()))
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -110,10 +142,12 @@ class SessionPool:
             await asyncio.sleep(LOOK_EVERY_S)
             lag = self._lag.take()
             late_s, self._lateness_s[:] = sorted(self._lateness_s), []
+            if not self._is_loaded.is_set():
+                continue
             allowed = self.allowed
             self._pacing.observe(
                 loop.time(),
-                running=self.running,
+                running=self.running - self._unstarted,
                 lag_s=lag.p95_ms / 1000 if lag else 0.0,
                 lateness_s=percentile(late_s, LATE_SHARE) if late_s else 0.0,
             )

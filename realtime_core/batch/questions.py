@@ -12,7 +12,7 @@ import numpy as np
 
 from realtime_core.audio import AudioFrame, AudioSource, frame_from_mono
 from realtime_core.batch.manifest import is_url
-from realtime_core.errors import AudioError
+from realtime_core.errors import AudioError, UserError
 from realtime_core.resample import RateConverter
 from realtime_core.turn import SHORTEST_QUESTION_S
 
@@ -27,6 +27,10 @@ FRAME_S = 0.1
 IDLE_S = 10.0
 """A source that has nothing for so long sends a bit of silence: transports tell of those that have
 nothing for 30 s."""
+
+
+FETCH_DEADLINE_S = 300.0
+"""For a recording that is elsewhere."""
 
 
 class QuestionError(AudioError):
@@ -71,7 +75,7 @@ async def open_questions(
                     f"a question needs at least {SHORTEST_QUESTION_S * 1000:.0f} ms",
                     turn=number,
                 )
-    except AudioError as exc:
+    except (AudioError, UserError) as exc:  # the latter: no source can be called so
         await questions.close()
         if isinstance(exc, QuestionError):
             raise
@@ -87,7 +91,10 @@ async def _fetched(url: str, folder: Path, number: int) -> Path:
     name = url.rstrip("/").rpartition("/")[2]
     path = folder / f"question-{number}.part{Path(name).suffix}"
     try:
-        await asyncio.to_thread(_copy, url, path)
+        async with asyncio.timeout(FETCH_DEADLINE_S):
+            await asyncio.to_thread(_copy, url, path)
+    except TimeoutError as exc:
+        raise QuestionError(f"{url} was not there within {FETCH_DEADLINE_S:g} s") from exc
     except ImportError as exc:
         raise QuestionError(f"{url} needs a package that is not installed: {exc}") from exc
     except Exception as exc:  # file systems of others raise anything

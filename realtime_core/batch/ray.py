@@ -14,28 +14,21 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from realtime_core.batch.engine import BatchContext, EngineState, JobResult
-from realtime_core.batch.job_queue import JobQueue
+from realtime_core.batch.job_queue import JobQueue, share_of, worker_count
 from realtime_core.batch.manifest import Job
 from realtime_core.batch.ray_actor import ActorSetup, Greeting, SessionActor, unpack
 from realtime_core.batch.ray_cluster import RayCluster, first_line, require_ray
 from realtime_core.errors import RealtimeError, UserError
 
-__all__ = ["RayEngine", "worker_count"]
+__all__ = ["RayEngine"]
 
 log = logging.getLogger(__name__)
-
-JOBS_PER_WORKER = 4
-"""Fewer are not worth the seconds that another process takes to start."""
-
-INITIAL_SESSIONS = 4
-"""In each actor; what it carries shows within seconds."""
 
 CALLS_AT_A_TIME = 10_000
 """Of an actor, at most: how many jobs it has is decided elsewhere."""
@@ -50,24 +43,6 @@ CLOSE_DEADLINE_S = 15.0
 MAX_STILLBORN = 3
 """So many deaths of an actor, one after the other, before it has said how many jobs it can have: it
 never will."""
-
-
-def worker_count(wanted: int | None, *, cpus: int, jobs: int, most: int | None) -> int:
-    """How many actors there are to be.
-
-    Args:
-        wanted: What the user says; None: a processor each.
-        cpus: How many processors there are.
-        jobs: How many jobs there are.
-        most: The most sessions at a time.
-    """
-    count = min(cpus, math.ceil(jobs / JOBS_PER_WORKER)) if wanted is None else wanted
-    return max(1, count if most is None else min(count, most))
-
-
-def share_of(most: int | None, place: int, count: int) -> int | None:
-    """An actor's part of the sessions; the first ones get what does not divide."""
-    return None if most is None else most // count + (place < most % count)
 
 
 class RayEngine:
@@ -175,7 +150,6 @@ class _Fleet:
             api_key=context.api_key,
             scratch=context.scratch,
             allow=None if context.allow is None else tuple(context.allow),
-            initial=INITIAL_SESSIONS,
             most=share_of(context.max_sessions, place, count),
         )
 
@@ -256,15 +230,12 @@ class _Fleet:
             raise RealtimeError(f"workers end before they are ready: {note}")
 
     def _feed_all(self, note: str = "") -> None:
-        for worker in self._workers:
-            while len(worker.jobs) < worker.allowed:
-                job = self._queue.take_for(worker.jobs)
-                if job is None:
-                    break
-                worker.jobs[job.id] = job
-                call = asyncio.get_running_loop().create_task(self._run(worker, job))
-                worker.calls.add(call)
-                call.add_done_callback(worker.calls.discard)
+        while (taken := self._queue.take(self._workers)) is not None:
+            worker, job = taken
+            worker.jobs[job.id] = job
+            call = asyncio.get_running_loop().create_task(self._run(worker, job))
+            worker.calls.add(call)
+            call.add_done_callback(worker.calls.discard)
         running = sum(len(each.jobs) for each in self._workers)
         allowed = sum(each.allowed for each in self._workers)
         ready = sum(each.allowed > 0 for each in self._workers)

@@ -47,9 +47,8 @@ class ActorSetup(BaseModel):
     """The driver's; it may not be there on the actor's machine."""
     allow: tuple[str, ...] | None = None
     """As for `PluginManager`."""
-    initial: int = 1
-    """How many sessions it begins with."""
     most: int | None = None
+    """The most sessions at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ class SessionActor:
                     f"{setup.name}@{socket.gethostname()}",
                 ),
                 self._scratch,
-                SessionPacing(PacingRules(initial=setup.initial, most=setup.most)),
+                SessionPacing(PacingRules(most=setup.most)),
                 PoolEvents(self._on_result, self._changed.set),
             )
             self._pool.start()

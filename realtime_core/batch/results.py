@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "DESCRIPTION",
+    "RESULTS",
     "SCHEMA_VERSION",
     "AudioFile",
     "JobFailure",
@@ -28,6 +30,10 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 
+DESCRIPTION = "batch.json"
+RESULTS = "results.jsonl"
+"""A folder that has both is a batch's."""
+
 MarkKind: TypeAlias = Literal[
     "question", "question_end", "answer", "answer_end", "interrupted", "tool_call", "error"
 ]
@@ -42,8 +48,8 @@ class JobFailure(_Row):
 
     stage: str
     """``input`` (the recording cannot be read), a `ConnectStage`, ``turn`` (connected, and no
-    answer to the end), ``output`` (the answer cannot be written) or ``worker`` (whatever ran it was
-    killed, again and again)."""
+    answer to the end), ``output`` (the answer cannot be written) or ``worker`` (whatever ran it
+    was killed, again and again, or has a defect)."""
     kind: str
     """The error's class."""
     message: str

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pydantic
 
 from realtime_core.batch.manifest import fingerprint
-from realtime_core.batch.results import ResultRow, parse_row
+from realtime_core.batch.results import DESCRIPTION, RESULTS, ResultRow, parse_row
 from realtime_core.errors import UserError
 from realtime_core.masking import mask_secrets
 
@@ -43,11 +43,12 @@ log = logging.getLogger(__name__)
 
 FORMAT = "realtime-batch"
 FORMAT_VERSION = 1
-DESCRIPTION = "batch.json"
-RESULTS = "results.jsonl"
 AUDIO = "audio"
 WORK = ".work"
 LOCK = ".lock"
+
+LEAST_ROOM_BYTES = 1024 * 1024
+"""Where there is less, the disk is full: 20 s of a conversation."""
 
 
 def read_rows(folder: str | os.PathLike[str]) -> Iterator[ResultRow]:
@@ -104,12 +105,13 @@ class BatchFolder:
             retry_failed: Forget the rows of jobs that failed, so that they are run again.
 
         Raises:
-            UserError: The folder is of another batch, or another process writes it, or it cannot
-                be written.
+            UserError: The folder is of another batch or of something else, or another process
+                writes it, or it cannot be written.
         """
         description = _describe(jobs, settings)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._check_is_ours()
             self._take_lock()
             shutil.rmtree(self.path / WORK, ignore_errors=True)
             self.scratch.mkdir(parents=True)
@@ -140,6 +142,18 @@ class BatchFolder:
         self.done[row.id] = row.status == "ok"
         return row
 
+    def check_room(self) -> None:
+        """Find out whether recordings can be written at all.
+
+        Raises:
+            OSError: They cannot: the disk is full, or was taken away.
+        """
+        trial = self.scratch / "room"
+        try:
+            trial.write_bytes(bytes(LEAST_ROOM_BYTES))
+        finally:
+            trial.unlink(missing_ok=True)
+
     def sync(self) -> None:
         """Bring what was written to the disk; it may take a while."""
         if self._is_dirty and self._file is not None:
@@ -148,14 +162,16 @@ class BatchFolder:
 
     def close(self) -> None:
         """Let go of everything. Closing twice is fine."""
-        if self._file is not None:
+        try:
             self.sync()
-            os.close(self._file)
-            self._file = None
-        if self._lock is not None:
-            shutil.rmtree(self.path / WORK, ignore_errors=True)
-            os.close(self._lock)
-            self._lock = None
+        finally:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+            if self._lock is not None:
+                shutil.rmtree(self.path / WORK, ignore_errors=True)
+                os.close(self._lock)
+                self._lock = None
 
     def __enter__(self) -> Self:
         """It is open already."""
@@ -172,13 +188,14 @@ class BatchFolder:
 
     def _adopt(self, row: ResultRow, folder: Path) -> None:
         names = {file.path for file in row.audio_files}
+        target = self.path / AUDIO / row.id
         if not names:
-            shutil.rmtree(folder, ignore_errors=True)
+            for useless in (folder, target):
+                shutil.rmtree(useless, ignore_errors=True)
             return
         for path in folder.iterdir():
             if path.name not in names:
                 path.unlink()
-        target = self.path / AUDIO / row.id
         try:
             folder.replace(target)
         except OSError:
@@ -196,6 +213,16 @@ class BatchFolder:
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             raise OSError(28, "no space left for the results")
 
+    def _check_is_ours(self) -> None:
+        """What is removed or replaced here must be a batch's: never begin among other things."""
+        if (self.path / DESCRIPTION).exists() or (self.path / LOCK).exists():
+            return
+        for name in (AUDIO, WORK):
+            if (self.path / name).exists():
+                raise UserError(
+                    f"{self.path} has {name!r} in it already, and no batch; choose another folder"
+                )
+
     def _take_lock(self) -> None:
         lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -205,9 +232,11 @@ class BatchFolder:
             return
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
+        except OSError as exc:
             os.close(lock)
-            raise UserError(f"another process is writing to {self.path}") from exc
+            if isinstance(exc, BlockingIOError):
+                raise UserError(f"another process is writing to {self.path}") from exc
+            raise
         self._lock = lock
 
     def _check(self, description: Mapping[str, Any], *, resume: bool) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,9 @@ PARQUET = "results.parquet"
 SYNC_EVERY_S = 1.0
 SERVER_SESSIONS = 10_000
 """As many as the local server may hold: how many there are is decided elsewhere."""
+
+LATE_MS = 100.0
+"""By so much latencies of the same agent differ anyway."""
 
 SOCKET_TRANSPORTS = ("websocket",)
 DEFAULT_SETTINGS = JobSettings()
@@ -107,6 +110,12 @@ class BatchSummary:
     resumed: int
     """How many were done before this start."""
     duration_s: float
+    sessions: float = 0.0
+    """How many there were at a time since this start, on average."""
+    most_sessions: int = 0
+    late: int = 0
+    """Jobs of this start whose audio left more than `LATE_MS` late: their latencies tell of this
+    machine as well."""
 
 
 async def run_batch(
@@ -160,13 +169,14 @@ async def run_batch(
                     address=options.address,
                     tell=run.note_state,
                 )
-                await run.take_all(engine, context)
+                await run.take_all(engine, context, options.engine)
         if options.parquet:
             from realtime_core.batch.parquet import write_parquet
 
             partial = folder.scratch / PARQUET
-            await asyncio.to_thread(write_parquet, read_rows(folder.path), partial)
-            partial.replace(folder.path / PARQUET)
+            with _writing(folder.path):
+                await asyncio.to_thread(write_parquet, read_rows(folder.path), partial)
+                partial.replace(folder.path / PARQUET)
         return run.summary()
 
 
@@ -182,53 +192,73 @@ class _Run:
         self.waiting = [job for job in jobs if job.id not in folder.done]
         self._resumed = len(folder.done)
         self._failed = sum(not is_ok for is_ok in folder.done.values())
+        self._late = 0
         self._state = EngineState(0, 0, 0)
+        self._sessions = _SessionCount()
         self._began_s = time.monotonic()
 
-    async def take_all(self, engine: BatchEngine, context: BatchContext) -> None:
+    async def take_all(self, engine: BatchEngine, context: BatchContext, name: str) -> None:
         """Write a row for each job."""
-        syncing = asyncio.get_running_loop().create_task(self._sync())
         try:
-            async with aclosing(engine.run(self.waiting, context)) as results:
-                async for result in results:
-                    self._take(result)
-        except asyncio.CancelledError as exc:
+            await self._take_all(engine, context, name)
+        except (asyncio.CancelledError, RealtimeError) as exc:
             exc.add_note(
                 f"{len(self._folder.done)} of {self._total} jobs are done; "
                 "the same command goes on from there"
             )
             raise
-        except OSError as exc:
-            raise UserError(f"{self._folder.path} cannot be written: {exc}") from exc
-        finally:
-            syncing.cancel()
-            await asyncio.gather(syncing, return_exceptions=True)
         missing = [job.id for job in self.waiting if job.id not in self._folder.done]
         if missing:
             raise RealtimeError(f"the engine gave no result for {len(missing)} jobs: {missing[:3]}")
 
+    async def _take_all(self, engine: BatchEngine, context: BatchContext, name: str) -> None:
+        over = asyncio.Event()
+        syncing = asyncio.get_running_loop().create_task(self._sync(over))
+        try:
+            async with aclosing(engine.run(self.waiting, context)) as results:
+                async for result in results:
+                    if syncing.done():
+                        break  # the disk has failed
+                    self._take(result)
+        except OSError as exc:  # an engine is foreign code
+            raise RealtimeError(f"the engine {name!r} failed: {exc}") from exc
+        finally:
+            self._sessions.note(0)
+            over.set()
+            with _writing(self._folder.path):
+                await syncing
+
     def note_state(self, state: EngineState) -> None:
         """The engine tells how it is doing."""
         self._state = state
+        self._sessions.note(state.running)
         self._tell(None)
 
     def summary(self) -> BatchSummary:
         """What it came to."""
         ok = sum(self._folder.done.values())
         return BatchSummary(
-            self._folder.path,
-            self._total,
-            ok,
-            len(self._folder.done) - ok,
-            self._resumed,
-            round(time.monotonic() - self._began_s, 3),
+            folder=self._folder.path,
+            total=self._total,
+            ok=ok,
+            failed=len(self._folder.done) - ok,
+            resumed=self._resumed,
+            duration_s=round(time.monotonic() - self._began_s, 3),
+            sessions=round(self._sessions.mean, 2),
+            most_sessions=self._sessions.most,
+            late=self._late,
         )
 
     def _take(self, result: JobResult) -> None:
         if result.row.id in self._folder.done:
             return  # an engine may do a job twice; it is seen once
-        row = self._folder.take(replace(result, row=with_word_errors(result.row)))
+        error = result.row.error
+        with _writing(self._folder.path):
+            if error is not None and error.stage == "output":
+                self._folder.check_room()  # it fails no job that there is none
+            row = self._folder.take(replace(result, row=with_word_errors(result.row)))
         self._failed += row.status == "failed"
+        self._late += (row.media_lateness_ms or 0.0) > LATE_MS
         self._tell(row)
 
     def _tell(self, row: ResultRow | None) -> None:
@@ -244,10 +274,46 @@ class _Run:
             )
         )
 
-    async def _sync(self) -> None:
-        while True:
-            await asyncio.sleep(SYNC_EVERY_S)
+    async def _sync(self, over: asyncio.Event) -> None:
+        """Bring rows to the disk every second and, as nothing is cut off there, at the end."""
+        while not over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SYNC_EVERY_S):
+                    await over.wait()
             await asyncio.to_thread(self._folder.sync)
+
+
+class _SessionCount:
+    """How many sessions there are at a time."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._since_s = self._began_s = time.monotonic()
+        self._session_s = 0.0
+        self.most = 0
+
+    @property
+    def mean(self) -> float:
+        """Over the time until the last change."""
+        passed_s = self._since_s - self._began_s
+        return self._session_s / passed_s if passed_s > 0 else 0.0
+
+    def note(self, running: int) -> None:
+        """There are so many from now on."""
+        now_s = time.monotonic()
+        self._session_s += self._running * (now_s - self._since_s)
+        self._since_s = now_s
+        self._running = running
+        self.most = max(self.most, running)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tell of what the disk does not take."""
+    try:
+        yield
+    except OSError as exc:
+        raise UserError(f"{folder} cannot be written: {exc}") from exc
 
 
 def _check_before(

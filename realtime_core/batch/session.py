@@ -26,6 +26,7 @@ from realtime_core.batch.results import (
     TurnRow,
     Usage,
 )
+from realtime_core.errors import AudioError
 from realtime_core.turn import QUIET_AFTER_S, TurnTaking, turn_config
 
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ class JobSession:
         return self._row(described, started_at, loop.time() - began_s)
 
     async def _hold(self) -> None:
-        self._folder.mkdir(parents=True)
+        try:
+            self._folder.mkdir(parents=True)
+        except OSError as exc:
+            raise AudioError(f"cannot write {str(self._folder)!r}: {exc.strerror}") from exc
         plugins, settings = self._environment.plugins, self._settings
         async with AsyncExitStack() as stack:
             questions = self._questions = await open_questions(
@@ -169,6 +173,7 @@ class JobSession:
                 ),
             )
             self._is_connected = True
+            self._environment.on_connected()
             self._note_phases(transport)
             for number in range(len(self._job.turns)):
                 if number:
@@ -182,8 +187,10 @@ class JobSession:
                 await self._take_turn(transport, questions, answer, number)
                 await listener.wait_transcripts(TRANSCRIPT_WAIT_S)
         finally:
-            self._packets = await read_packets(transport)
-            await self._close(transport)
+            try:
+                self._packets = await read_packets(transport)
+            finally:
+                await self._close(transport)
 
     async def _take_turn(
         self,
@@ -243,19 +250,17 @@ class JobSession:
     async def _close_sink(self, sink: AudioSink) -> None:
         duration_s = sink.duration_s
         await sink.close(complete=self._is_connected)
-        self._note_file("answer", duration_s)
+        self._note_file("answer", duration_s or 0.0)
 
     def _close_recorder(self, recorder: AudioRecorder) -> None:
         recorder.close(complete=self._is_connected)
-        self._note_file("conversation", None)
+        self._note_file("conversation", recorder.duration_s)
 
-    def _note_file(self, name: str, duration_s: float | None) -> None:
+    def _note_file(self, name: str, duration_s: float) -> None:
         path = self._folder / f"{name}.wav"
         if not self._is_connected or not path.exists():
             return
         size_bytes = path.stat().st_size
-        if duration_s is None:
-            duration_s = self._tap.duration_s
         self._files[name] = AudioFile(
             path=path.name, duration_s=round(duration_s, 3), size_bytes=size_bytes
         )
@@ -336,12 +341,12 @@ class JobSession:
             if turn.response_id in asked.notes.response_ids
         ]
         lags = [turn.loop_lag for turn in measured if turn.loop_lag is not None]
-        first_audio_s = asked.result.latency_s
+        first_audio_s = asked.result.first_audio_s
         figures: dict[str, float | None] = {}
         if self._settings.is_realtime and measured:
             first = measured[0]
-            if first.time_to_first_audio_s is not None:
-                first_audio_s = first.time_to_first_audio_s
+            if first.first_audio_s is not None:
+                first_audio_s = first.first_audio_s
             figures["voice_to_voice_ms"] = _ms(first.voice_to_voice_s)
             figures["interruption_to_silence_ms"] = _ms(first.interruption_to_silence_s)
             figures["truncation_error_ms"] = first.truncation_error_ms

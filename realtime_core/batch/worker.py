@@ -2,13 +2,14 @@
 
 The first line is a `WorkerSetup`, each other one a `Job`. What the worker tells on standard output
 is a line each, too: ``{"allowed": 6}``, how many jobs it can have at a time; ``{"result": {...}}``;
-``{"log": [level, name, message]}``. When standard input ends, so does the worker, at once: whoever
-started it wants no more of it, or is gone.
+``{"log": [level, name, message]}``; and every few seconds ``{"alive": true}``. When standard input
+ends, so does the worker, at once: whoever started it wants no more of it, or is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -31,6 +32,9 @@ __all__ = ["WorkerSetup", "main"]
 
 READ_BYTES = 1 << 20
 
+ALIVE_EVERY_S = 5.0
+"""So often a worker says that it is alive, so that one that hangs can be told from a busy one."""
+
 
 class WorkerSetup(BaseModel):
     """What a worker has to know before the first job."""
@@ -42,9 +46,8 @@ class WorkerSetup(BaseModel):
     """Here it may be seen: the pipe is nobody else's."""
     allow: tuple[str, ...] | None = None
     """As for `PluginManager`."""
-    initial: int = 1
-    """How many sessions it begins with."""
     most: int | None = None
+    """The most sessions at a time."""
     log_level: int = logging.WARNING
 
 
@@ -78,7 +81,7 @@ async def _work(setup: WorkerSetup, lines: _Lines, tell: _Teller) -> None:
         setup.settings,
         environment,
         setup.scratch,
-        SessionPacing(PacingRules(initial=setup.initial, most=setup.most)),
+        SessionPacing(PacingRules(most=setup.most)),
         PoolEvents(on_result, lambda: tell.once("allowed", pool.allowed)),
     )
     pool.start()
@@ -90,11 +93,17 @@ async def _work(setup: WorkerSetup, lines: _Lines, tell: _Teller) -> None:
         if line is None:
             ended.set()
         else:
-            pool.add(Job.model_validate_json(line))
+            # Not from JSON at once: pydantic refuses halves of characters there, and a file's name
+            # may hold what is no text.
+            pool.add(Job.model_validate(json.loads(line)))
 
     lines.follow(lambda line: loop.call_soon_threadsafe(on_line, line))
     try:
-        await ended.wait()
+        while not ended.is_set():
+            tell("alive", True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ALIVE_EVERY_S):
+                    await ended.wait()
     finally:
         await pool.close()
 
@@ -168,7 +177,12 @@ class _TellingHandler(logging.Handler):
         self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell("log", [record.levelno, record.name, mask_secrets(record.getMessage())])
+        try:
+            text = mask_secrets(self.format(record))  # with the traceback, if there is one
+        except Exception:  # whoever logs may have made a mistake, which must not end a job
+            self.handleError(record)
+        else:
+            self._tell("log", [record.levelno, record.name, text])
 
 
 if __name__ == "__main__":

@@ -23,6 +23,17 @@ __all__ = ["WorkerProcess"]
 log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
+
+SILENT_S = 60.0
+"""A worker says every few seconds that it is alive. One that has said nothing for twice this is
+taken for dead: twice, as the driver itself may have been stopped, and then finds its time over."""
+
+FIRST_WORD_S = 300.0
+"""The same, until it has said something: it loads its packages first."""
+
+LAST_WORDS_S = 1.0
+"""Of a process that has ended. What it has started itself may keep its standard error open."""
+
 END_DEADLINE_S = 10.0
 """A worker closes its sessions first."""
 
@@ -80,14 +91,26 @@ class WorkerProcess:
         self._write(json.dumps(job.model_dump(mode="json")))
 
     async def messages(self) -> AsyncIterator[tuple[str, Any]]:
-        """What it tells, until it ends: a kind and a value."""
-        if self._process is None or self._process.stdout is None:
-            return
-        while line := await self._process.stdout.readline():
+        """What it tells, until it ends: a kind and a value. One that hangs is killed."""
+        silent_s = FIRST_WORD_S
+        while line := await self._read_line(silent_s):
+            silent_s = SILENT_S
             if not line.endswith(b"\n"):
                 return  # it was killed while it wrote
             for kind, value in json.loads(line).items():
                 yield kind, value
+
+    async def _read_line(self, silent_s: float) -> bytes:
+        """The next line; nothing at the end."""
+        if self._process is None or self._process.stdout is None:
+            return b""
+        for _ in range(2):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(silent_s):
+                    return await self._process.stdout.readline()
+        log.warning("worker %s has said nothing for %g s", self.setup.name, 2 * silent_s)
+        self._kill()
+        return b""
 
     async def end(self) -> int | None:
         """Let it close everything and end; it is killed when that takes long. Returns its code."""
@@ -107,9 +130,14 @@ class WorkerProcess:
             raise
         finally:
             await process.wait()
-            if self._errors is not None:
-                await asyncio.gather(self._errors, return_exceptions=True)
+            await self._end_errors()
         return process.returncode
+
+    async def _end_errors(self) -> None:
+        if self._errors is not None:
+            await asyncio.wait([self._errors], timeout=LAST_WORDS_S)
+            self._errors.cancel()
+            await asyncio.gather(self._errors, return_exceptions=True)
 
     def _kill(self) -> None:
         if self._process is not None:

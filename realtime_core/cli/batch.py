@@ -4,51 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import shlex
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from realtime_core.cli.batch_progress import make_batch_display
+from realtime_core.cli.batch_options import BatchArguments
+from realtime_core.cli.batch_progress import make_batch_display, span
 from realtime_core.cli.exit_codes import ExitCode
 from realtime_core.cli.text import one_line
 from realtime_core.errors import UserError
-from realtime_core.turn import TurnTaking
 
 if TYPE_CHECKING:
     from realtime_core.batch.run import BatchOptions, BatchSummary
 
-__all__ = ["BatchArguments", "run_batch_command"]
-
-
-@dataclass(frozen=True)
-class BatchArguments:
-    """The command's arguments and options."""
-
-    inputs: tuple[str, ...]
-    out: Path
-    to: str
-    transport: str
-    taking: TurnTaking
-    pace: str | None
-    """``realtime`` or ``fast``; None: fast where the transport can."""
-    model: str | None
-    instructions: str | None
-    voice: str | None
-    responder: str
-    deadline_s: float
-    max_attempts: int
-    records_conversation: bool
-    middlewares: tuple[str, ...]
-    engine: str
-    address: str | None
-    processes: int | None
-    max_sessions: int | None
-    resume: bool
-    retry_failed: bool
-    parquet: bool
-    as_json: bool
-    allow: list[str] | None
+__all__ = ["run_batch_command", "summary_lines"]
 
 
 async def run_batch_command(arguments: BatchArguments) -> ExitCode:
@@ -81,7 +50,7 @@ def _options(arguments: BatchArguments) -> BatchOptions:
         taking=arguments.taking,
         deadline_s=arguments.deadline_s,
         records_conversation=arguments.records_conversation,
-        middlewares=arguments.middlewares,
+        middlewares=tuple(arguments.middlewares or ()),
         max_attempts=arguments.max_attempts,
     )
     shared = {field.name for field in dataclasses.fields(BatchOptions)} - {"settings"}
@@ -90,7 +59,7 @@ def _options(arguments: BatchArguments) -> BatchOptions:
 
 def _transport_options(transport: str, pace: str | None) -> dict[str, Any]:
     if transport == "websocket":
-        return {"pace": pace or "fast"}
+        return {"pace": str(pace or "fast")}
     if pace == "fast" and transport != "memory":
         raise UserError(
             f"--pace fast: {transport} sends audio in real time; use --transport websocket"
@@ -103,14 +72,20 @@ def _print_summary(summary: BatchSummary, *, as_json: bool) -> None:
         described = dataclasses.asdict(summary) | {"folder": str(summary.folder)}
         print(json.dumps(described))
         return
-    for line in _summary_lines(summary):
+    for line in summary_lines(summary):
         print(one_line(line))
 
 
-def _summary_lines(summary: BatchSummary) -> Sequence[str]:
+def summary_lines(summary: BatchSummary) -> Iterator[str]:
+    """What a batch came to, for people."""
     before = f" ({summary.resumed} of them before this start)" if summary.resumed else ""
-    return (
-        f"done: {summary.ok} of {summary.total} jobs went well, {summary.failed} failed{before}",
-        f"took: {summary.duration_s:.1f} s",
-        f"results: {summary.folder / 'results.jsonl'}",
-    )
+    yield f"done: {summary.ok} of {summary.total} jobs went well, {summary.failed} failed{before}"
+    took = span(summary.duration_s) if summary.duration_s >= 60 else f"{summary.duration_s:.1f} s"
+    if summary.most_sessions:
+        took += f", {summary.sessions:.1f} sessions at a time, {summary.most_sessions} at most"
+    yield f"took: {took}"
+    if summary.late:
+        jobs = "1 job" if summary.late == 1 else f"{summary.late} jobs"
+        yield f"late: audio left late in {jobs}; their latencies are partly this machine's"
+    yield f"results: {summary.folder / 'results.jsonl'}"
+    yield f"next: realtime report {shlex.quote(str(summary.folder))}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from realtime_core.cli.terminal import live_console
 from realtime_core.cli.text import one_line
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from realtime_core.batch.results import ResultRow
     from realtime_core.batch.run import BatchProgress
 
-__all__ = ["BatchDisplay", "make_batch_display"]
+__all__ = ["BatchDisplay", "make_batch_display", "span"]
 
 LINE_EVERY_S = 10.0
 
@@ -67,7 +68,7 @@ class _Bar:
         if progress.failed:
             description += f", {progress.failed} failed"
         if (left_s := progress.left_s) is not None:
-            description += f", {_span(left_s)} left"
+            description += f", {span(left_s)} left"
         self._bar.update(
             self._task, total=progress.total, completed=progress.done, description=description
         )
@@ -79,13 +80,8 @@ def make_batch_display(*, as_json: bool) -> Iterator[BatchDisplay]:
     if as_json:
         yield _Silent()
         return
-    if not sys.stdout.isatty():  # asked of the stream itself, as for `realtime run`
-        yield _Lines()
-        return
-    from rich.console import Console
-
-    console = Console()
-    if console.is_dumb_terminal:
+    console = live_console()
+    if console is None:
         yield _Lines()
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -114,7 +110,7 @@ def _state_line(progress: BatchProgress) -> str:
     line = f"{progress.done} of {progress.total} jobs done, {progress.failed} failed"
     line += f", {_sessions(progress)}, {progress.rate:.1f} jobs/s"
     if (left_s := progress.left_s) is not None and progress.done < progress.total:
-        line += f", {_span(left_s)} left"
+        line += f", {span(left_s)} left"
     return line
 
 
@@ -123,7 +119,8 @@ def _sessions(progress: BatchProgress) -> str:
     return f"{running} session{'' if running == 1 else 's'}"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """A time, for people."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -108,7 +107,7 @@ class MemoryServer:
 
     def take(self, text: str) -> None:
         """A client's message; only the transport calls this."""
-        event = json.loads(text)
+        event: Any = wire.parse_value(text)
         self.events.append(event)
         self._arrived.set()
         self.receive(event)

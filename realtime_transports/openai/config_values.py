@@ -12,6 +12,8 @@ from realtime_core.errors import ValidationError
 Json: TypeAlias = dict[str, object]
 Value = TypeVar("Value")
 
+_UNCHANGING = frozenset({str, int, float, bool})
+
 
 def plain(value: object) -> object:
     """A copy of dicts and lists only, which shares nothing that can change with `value`.
@@ -19,6 +21,8 @@ def plain(value: object) -> object:
     Mappings of any kind become dicts, tuples become lists, and pydantic models become dicts of the
     fields that were set. Everything else is taken as it is.
     """
+    if value is None or type(value) in _UNCHANGING:  # most are, and the questions below take long
+        return value
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, Mapping):
@@ -32,7 +36,10 @@ def copied(value: Value) -> Value:
     """A copy of JSON values, which shares nothing that can change; `copy.deepcopy` takes longer."""
     copy: Any = value
     if isinstance(value, dict):
-        copy = {key: copied(member) for key, member in value.items()}
+        copy = {
+            key: member if type(member) in _UNCHANGING else copied(member)
+            for key, member in value.items()
+        }
     elif isinstance(value, list):
         copy = [copied(member) for member in value]
     return cast("Value", copy)

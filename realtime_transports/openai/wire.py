@@ -20,8 +20,6 @@ MAX_DEPTH = 200
 """How many objects and lists may be within each other. Whoever looks through an event, here or in a
 program, does it a call a level, and Python ends that at 1,000; real events have ten."""
 
-_WHITE_SPACE = " \t\n\r"
-
 
 def parse(data: str | bytes) -> dict[str, Any]:
     """The server event in a message.
@@ -33,11 +31,11 @@ def parse(data: str | bytes) -> dict[str, Any]:
         ProtocolError: It is no JSON text, or no object with a `type`. The message tells no more of
             the content than where it goes wrong.
     """
-    text = _decode_text(data) if isinstance(data, bytes) else data
     try:
-        event = from_json(text, allow_inf_nan=False, cache_strings="keys")
-    except (ValueError, TypeError):  # rare: it is no JSON, or has half of a surrogate pair
-        event = _parse_leniently(text)
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        event = _read(text)
+    except ValueError as exc:
+        raise ProtocolError(f"the server sent a message that is not JSON: {exc}") from exc
     if not isinstance(event, dict):
         raise ProtocolError(f"the server sent a JSON {type(event).__name__}, not an event object")
     if not isinstance(event.get("type"), str):
@@ -60,10 +58,7 @@ def parse_value(data: str | bytes) -> object:
         ValueError: It is no JSON text, or an object nested deeper than `MAX_DEPTH` levels.
     """
     text = data.decode("utf-8") if isinstance(data, bytes) else data
-    try:
-        value: object = _DECODER.decode(text)
-    except RecursionError as exc:
-        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from exc
+    value = _read(text)
     if isinstance(value, dict) and _may_be_deep(value, text) and _is_deeper(value, MAX_DEPTH):
         raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
     return value
@@ -114,26 +109,19 @@ def decode_audio(text: str) -> bytes:
         raise ProtocolError(f"audio is not base64: {exc}") from exc
 
 
-def _decode_text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise ProtocolError(f"the server sent a message that is not UTF-8: {exc}") from exc
-
-
-def _parse_leniently(text: str) -> Any:
-    """What a text holds; what `json` reads and `from_json` does not is read too.
+def _read(text: str) -> object:
+    """The value in a JSON text.
 
     Raises:
-        ProtocolError: It is no JSON text.
+        ValueError: It is none.
     """
-    text = text.strip(_WHITE_SPACE)
     try:
-        value, end = _DECODER.raw_decode(text)
-    except (ValueError, RecursionError) as exc:
-        raise ProtocolError(f"the server sent a message that is not JSON: {exc}") from exc
-    if end != len(text):
-        raise ProtocolError(f"the server sent more than one JSON value: the first ends at {end}")
+        value: object = from_json(text, allow_inf_nan=False, cache_strings="keys")
+    except (ValueError, TypeError):  # rare: it is no JSON, or has half of a surrogate pair
+        try:
+            value = _DECODER.decode(text)
+        except RecursionError as exc:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from exc
     return value
 
 

@@ -105,6 +105,15 @@ def test_a_burst_is_back_in_place_after_its_next_silence(recorder):
     assert len(left) / 24_000 == pytest.approx(3.02, abs=0.041)
 
 
+def test_the_duration_is_the_files_also_after_a_burst(recorder):
+    say(recorder.sent, tone(440, 48_000, 0.5), 48_000, 100.0)
+    for index in range(50):  # a second of sound, all in one instant
+        recorder.heard(frame_from_mono(tone(500, 24_000, 0.02), 24_000), 100.5 + index * 1e-4)
+    recorder.close()
+    left, _ = recorded(recorder.path)
+    assert recorder.duration_s == len(left) / 24_000 == pytest.approx(1.5, abs=0.001)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 4_000), min_size=1, max_size=30),

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import itertools
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
+from realtime_audio_plugins import FileSink
 from realtime_core.batch.engine import EngineState, JobResult
 from realtime_core.batch.job import JobSettings
 from realtime_core.batch.results import ResultRow
 from realtime_core.batch.results_file import read_rows
 from realtime_core.batch.run import BatchOptions, BatchProgress, run_batch
 from realtime_core.batch.word_errors import word_error_rate
-from realtime_core.errors import PluginError, RealtimeError, UserError
+from realtime_core.errors import AudioError, PluginError, RealtimeError, UserError
 from realtime_core.hookspecs import hookimpl
 from realtime_core.plugins import PluginManager
 from realtime_transports.local_server import LocalRealtimeServer
+from tests.audio.full_disk import full_disk, needs_limits
 from tests.batch.recordings import DATA, QUESTION, in_memory, many_jobs, write_manifest, write_tone
 
 KINDS = ("question", "question_end", "answer", "answer_end")
@@ -49,6 +54,99 @@ async def test_one_bad_file_is_one_failed_row(tmp_path: Path):
     last = [each for each in told if each.row is not None][-1]
     assert (last.done, last.failed, last.total) == (2, 1, 2)
     assert last.left_s == 0
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+async def test_files_may_be_called_anything(tmp_path: Path, processes: int):
+    (tmp_path / "in").mkdir()
+    question = write_tone(tmp_path / "q.wav").read_bytes()
+    names = [b"a\nb.wav", b"-rf.wav", b" .wav", b"CON.wav", b"%s{0}$HOME.wav", b"?&=.wav"]
+    not_text = b"\xff.wav"  # libsndfile's wrapper cannot open such a file
+    for name in [*names, not_text]:
+        (tmp_path / "in" / os.fsdecode(name)).write_bytes(question)
+    summary = await run_batch([tmp_path / "in"], tmp_path / "out", in_memory(processes=processes))
+    rows = rows_by_id(tmp_path / "out")
+    assert (summary.ok, summary.failed) == (len(names), 1)
+    (bad,) = [row for row in rows.values() if row.error is not None]
+    assert bad.error is not None
+    assert (bad.error.stage, bad.turns[0].question[-5:]) == ("input", "\ufffd.wav")
+    assert {path.name for path in (tmp_path / "out" / "audio").iterdir()} == set(rows) - {bad.id}
+
+
+async def test_results_may_lie_among_the_recordings(tmp_path: Path):
+    write_tone(tmp_path / "q.wav")
+    await run_batch([tmp_path], tmp_path / "out", in_memory())
+    again = await run_batch([tmp_path], tmp_path / "out", in_memory())
+    assert (again.total, again.resumed) == (1, 1)
+
+
+async def test_a_disk_that_does_not_take_the_rows_ends_the_batch_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    def break_disk(progress: BatchProgress) -> None:
+        if progress.row is not None:
+            monkeypatch.setattr(os, "fsync", fail)
+
+    with pytest.raises(UserError, match=r"out cannot be written: .*Input/output error"):
+        await run_batch(
+            [many_jobs(tmp_path, 3)], tmp_path / "out", in_memory(), on_progress=break_disk
+        )
+
+
+@needs_limits
+@pytest.mark.parametrize("limit", [0, 10_000])
+async def test_a_full_disk_ends_the_batch_and_fails_no_job(tmp_path: Path, limit: int):
+    inputs = [many_jobs(tmp_path, 5)]
+    await run_batch([tmp_path / "q.wav"], tmp_path / "loaded", in_memory())
+    one_done = asyncio.create_task(run_batch(inputs, tmp_path / "out", in_memory(max_sessions=1)))
+    with full_disk(limit), pytest.raises(UserError, match="out cannot be written") as caught:
+        await one_done
+    if limit:
+        (note,) = caught.value.__notes__
+        assert note.endswith("of 5 jobs are done; the same command goes on from there")
+    rows = rows_by_id(tmp_path / "out") if (tmp_path / "out" / "results.jsonl").exists() else {}
+    assert not [row for row in rows.values() if row.status == "failed"]
+    again = await run_batch(inputs, tmp_path / "out", in_memory())
+    assert (again.ok, again.failed) == (5, 0)
+
+
+async def test_a_recording_that_cannot_be_written_fails_its_job_alone_while_the_disk_is_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = FileSink.write
+
+    async def write(sink: FileSink, frame: Any) -> None:
+        if sink.path.parent.name == "j1":
+            raise AudioError("would exceed 4 GiB")
+        await real(sink, frame)
+
+    monkeypatch.setattr(FileSink, "write", write)
+    summary = await run_batch([many_jobs(tmp_path, 3)], tmp_path / "out", in_memory())
+    assert (summary.ok, summary.failed) == (2, 1)
+    error = rows_by_id(tmp_path / "out")["j1"].error
+    assert error is not None
+    assert error.stage == "output"
+
+
+async def test_an_error_of_the_engines_is_not_taken_for_one_of_the_folders(tmp_path: Path):
+    class Broken:
+        async def run(self, jobs: Any, context: Any) -> Any:
+            raise ConnectionResetError("the cluster is gone")
+            yield
+
+        @hookimpl
+        def realtime_batch_engines(self) -> Mapping[str, Any]:
+            return {"broken": lambda: self}
+
+    plugins = PluginManager(allow=())
+    plugins.register(Broken(), "broken")
+    inputs, options = [many_jobs(tmp_path, 1)], in_memory(engine="broken")
+    with pytest.raises(RealtimeError, match="'broken' failed: the cluster is gone") as caught:
+        await run_batch(inputs, tmp_path / "out", options, plugins=plugins)
+    assert not isinstance(caught.value, UserError)
 
 
 async def test_a_batch_that_is_done_is_done_and_failed_jobs_may_be_run_again(tmp_path: Path):
@@ -102,13 +200,15 @@ def missing(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 
 async def test_never_more_sessions_run_than_allowed(tmp_path: Path):
     states: list[EngineState] = []
-    await run_batch(
+    summary = await run_batch(
         [many_jobs(tmp_path, 20)],
         tmp_path / "out",
-        in_memory(max_sessions=3),
+        in_memory(max_sessions=1),
         on_progress=lambda progress: states.append(progress.state),
     )
-    assert max(state.running for state in states) == 3
+    assert max(state.running for state in states) == 1
+    assert summary.most_sessions == 1
+    assert 0 < summary.sessions <= 1
 
 
 async def test_sessions_are_shared_out_among_workers(tmp_path: Path):
@@ -250,6 +350,9 @@ async def test_over_webrtc_everything_is_measured(tmp_path: Path):
     assert row.packets.received
     assert row.packets.lost == 0
     assert row.media_lateness_ms is not None
+    for file in row.audio_files:
+        info = soundfile.info(tmp_path / "out" / file.path)
+        assert file.duration_s == pytest.approx(info.duration, abs=0.001)
     for turn in row.turns:
         assert turn.latency.voice_to_voice_ms is not None
         assert turn.latency.first_audio_ms is not None

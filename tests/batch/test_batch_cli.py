@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from realtime_core.batch.results_file import read_rows
+from realtime_core.batch.run import BatchSummary
+from realtime_core.cli.batch import summary_lines
 from tests.batch.recordings import many_jobs, write_manifest, write_tone
 from tests.end_to_end.commands import Ended, Running
 
@@ -24,11 +27,12 @@ def batch(*arguments: str | Path, **env: str) -> Ended:
 def test_all_goes_well_and_the_exit_code_is_0(tmp_path: Path):
     ended = batch(many_jobs(tmp_path, 5), "--out", tmp_path / "out", *IN_MEMORY)
     assert (ended.code, ended.err) == (0, "")
-    *progress, done, took, results = ended.out.splitlines()
+    *progress, done, took, results, following = ended.out.splitlines()
     assert re.fullmatch(r"5 of 5 jobs done, 0 failed, \d sessions?, [\d.]+ jobs/s", progress[-1])
     assert done == "done: 5 of 5 jobs went well, 0 failed"
-    assert re.fullmatch(r"took: [\d.]+ s", took)
+    assert re.fullmatch(r"took: [\d.]+ s, [\d.]+ sessions at a time, \d at most", took)
     assert results == f"results: {tmp_path / 'out' / 'results.jsonl'}"
+    assert following == f"next: realtime report {tmp_path / 'out'}"
     assert len(list(read_rows(tmp_path / "out"))) == 5
 
 
@@ -75,13 +79,38 @@ def test_json_is_one_object(tmp_path: Path):
     ended = batch(many_jobs(tmp_path, 2), "--out", tmp_path / "out", "--json", *IN_MEMORY)
     summary = json.loads(ended.out)
     assert summary.pop("duration_s") > 0
+    assert 0 < summary.pop("sessions") <= summary.pop("most_sessions") <= 2
     assert summary == {
         "folder": str(tmp_path / "out"),
         "total": 2,
         "ok": 2,
         "failed": 0,
         "resumed": 0,
+        "late": 0,
     }
+
+
+def test_the_end_tells_what_to_know_before_the_latencies_are_read(tmp_path: Path):
+    summary = BatchSummary(
+        folder=tmp_path / "a folder",
+        total=200,
+        ok=198,
+        failed=2,
+        resumed=20,
+        duration_s=3725.2,
+        sessions=6.25,
+        most_sessions=9,
+        late=31,
+    )
+    assert list(summary_lines(summary)) == [
+        "done: 198 of 200 jobs went well, 2 failed (20 of them before this start)",
+        "took: 1 h 02 min, 6.2 sessions at a time, 9 at most",
+        "late: audio left late in 31 jobs; their latencies are partly this machine's",
+        f"results: {tmp_path}/a folder/results.jsonl",
+        f"next: realtime report '{tmp_path}/a folder'",
+    ]
+    nothing_left = dataclasses.replace(summary, most_sessions=0, late=0, duration_s=0.01)
+    assert list(summary_lines(nothing_left))[1] == "took: 0.0 s"
 
 
 def test_another_batch_in_the_folder_is_refused(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 from realtime_core.batch.job import JobEnvironment, JobSettings, run_job
 from realtime_core.batch.manifest import Job, JobTurn
 from realtime_core.batch.results import ResultRow, ToolCall
+from realtime_core.batch.session import JobSession
 from realtime_core.errors import ConnectError, ConnectStage
 from realtime_core.hookspecs import hookimpl
 from realtime_core.plugins import PluginManager
@@ -108,6 +110,81 @@ async def test_a_job_leaves_its_row_and_its_recordings(runner: Runner, tone: Pat
         "answer.wav",
         "conversation.wav",
     }
+
+
+async def test_a_session_is_closed_though_the_job_is_cancelled_while_statistics_are_read(
+    runner: Runner, tone: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[OpenAIRealtimeMemory] = []
+
+    def make(**given: Any) -> OpenAIRealtimeMemory:
+        made.append(OpenAIRealtimeMemory(**given))
+        return made[-1]
+
+    async def read_packets(_: object) -> None:
+        running.cancel()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("realtime_core.batch.session.read_packets", read_packets)
+    runner.use(make)
+    running = asyncio.create_task(runner.run(runner.job(tone)))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert made[0].status == "disconnected"
+
+
+async def test_halves_of_characters_that_a_server_sends_are_marked(runner: Runner, tone: Path):
+    responder = Scripted([[CallPiece("f", '{"a": "\ud800"}')]])
+    runner.use(lambda **given: OpenAIRealtimeMemory(**given, responder=responder))
+    row = await runner.run(runner.job(tone, tools=({"type": "function", "name": "f"},)))
+    assert row.turns[0].tool_calls[0].arguments == '{"a": "\N{REPLACEMENT CHARACTER}"}'
+    assert row.to_line()
+
+
+async def test_a_recording_from_elsewhere_is_not_waited_for_forever(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+):
+    released = threading.Event()
+    monkeypatch.setattr("realtime_core.batch.questions._copy", lambda *_: released.wait(60))
+    monkeypatch.setattr("realtime_core.batch.questions.FETCH_DEADLINE_S", 0.05)
+    row = await runner.run(runner.job(JobTurn(audio="s3://bucket/q.wav", name="q")))
+    released.set()
+    assert row.error is not None
+    assert row.error.stage == "input"
+    assert row.error.message == "s3://bucket/q.wav was not there within 0.05 s"
+
+
+class Odd(Exception):  # noqa: N818 - it is another's
+    status = "refused"
+    code = 7
+
+    def __str__(self) -> str:
+        raise RuntimeError("nothing to say")
+
+
+async def test_an_error_of_any_form_is_a_failed_row(runner: Runner, tone: Path):
+    def make(**_: Any) -> Any:
+        raise Odd
+
+    runner.use(make)
+    row = await runner.run(runner.job(tone))
+    assert row.error is not None
+    assert (row.status, row.error.stage, row.error.kind) == ("failed", "setup", "Odd")
+    assert (row.error.status, row.error.code) == (None, None)
+
+
+async def test_a_defect_of_ours_is_a_failed_row_and_nothing_that_is_waited_for(
+    runner: Runner, tone: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fail(*_: Any) -> Any:
+        raise ArithmeticError("a defect")
+
+    monkeypatch.setattr(JobSession, "_row", fail)
+    row = await runner.run(runner.job(tone))
+    assert row.error is not None
+    assert (row.status, row.error.stage, row.error.kind) == ("failed", "worker", "ArithmeticError")
+    assert [turn.question for turn in row.turns] == ["q.wav"]
+    assert "a defect" in caplog.text  # with its traceback, for whoever mends it
 
 
 async def test_marks_lie_where_the_sounds_are_in_the_recording(runner: Runner, tone: Path):

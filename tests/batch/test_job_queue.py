@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_core.batch.job_queue import SUSPECT_DEATHS, JobQueue
+from realtime_core.batch.job_queue import SUSPECT_DEATHS, JobQueue, share_of, worker_count
 from realtime_core.batch.manifest import Job, JobTurn
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -79,6 +81,65 @@ def test_a_job_that_dies_alone_is_a_failed_row():
     ]
     assert queue.unfinished == 0
     assert queue.take_for(()) is None
+
+
+@dataclass
+class Worker:
+    allowed: int
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+
+def hand_out(queue: JobQueue, *workers: Worker) -> list[list[str]]:
+    """Give as many as the workers can have."""
+    while (taken := queue.take(workers)) is not None:
+        worker, job = taken
+        worker.jobs[job.id] = job
+    return [list(worker.jobs) for worker in workers]
+
+
+def test_who_has_the_fewest_gets_the_next_one():
+    given = hand_out(JobQueue(jobs(5)), Worker(4), Worker(0), Worker(2), Worker(4))
+    assert [len(each) for each in given] == [2, 0, 2, 1]
+
+
+def test_nobody_gets_more_than_they_can_have():
+    queue = JobQueue(jobs(5))
+    assert hand_out(queue, Worker(2), Worker(1)) == [["j0", "j2"], ["j1"]]
+    assert queue.unfinished == 5
+
+
+def test_a_suspect_is_run_alone_while_other_workers_go_on():
+    queue = JobQueue(jobs(4))
+    suspect = lose_often(queue, SUSPECT_DEATHS)
+    busy, free = Worker(3), Worker(0)
+    assert hand_out(queue, busy, free) == [["j1", "j2", "j3"], []]
+    free.allowed = 3
+    assert hand_out(queue, busy, free)[1] == [suspect.id]
+    queue.lose(busy.jobs.pop("j1"), "killed", NOW)
+    assert hand_out(queue, busy, free) == [["j2", "j3", "j1"], [suspect.id]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cpus", "job_count", "most", "count"),
+    [
+        (None, 8, 1000, None, 8),
+        (None, 8, 9, None, 3),
+        (None, 8, 1000, 5, 5),
+        (3, 8, 1000, None, 3),
+        (3, 1, 1, None, 3),
+        (3, 8, 1000, 2, 2),
+        (None, 0, 5, None, 1),
+    ],
+)
+def test_there_are_as_many_workers_as_are_of_use(
+    wanted: int | None, cpus: int, job_count: int, most: int | None, count: int
+):
+    assert worker_count(wanted, cpus=cpus, jobs=job_count, most=most) == count
+
+
+def test_the_sessions_are_shared_out_to_the_last_one():
+    assert [share_of(8, place, 3) for place in range(3)] == [3, 3, 2]
+    assert share_of(None, 0, 3) is None
 
 
 @given(st.integers(1, 6), st.lists(st.booleans(), max_size=40))

@@ -130,6 +130,19 @@ async def test_a_batch_that_is_cancelled_ends_its_workers_and_goes_on_later(tmp_
     check_complete(tmp_path / "out", 60)
 
 
+def install_plugin(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> Path:
+    """Have this process and its children find a plugin; gives the folder that it is in."""
+    site = folder / "site"
+    about = site / f"{name}-1.dist-info"
+    about.mkdir(parents=True)
+    (site / f"{name}_plugin.py").write_text(source)
+    (about / "METADATA").write_text(f"Name: {name}\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(f"[realtime.plugins]\n{name} = {name}_plugin\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.syspath_prepend(str(site))
+    return site
+
+
 CRASHING_PLUGIN = """
 import os, signal
 from realtime_core import hookimpl
@@ -151,14 +164,7 @@ def realtime_event_middlewares():
 async def test_a_job_that_kills_every_worker_fails_and_takes_no_other_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    plugin = tmp_path / "site"
-    (plugin / "crashing-1.dist-info").mkdir(parents=True)
-    (plugin / "crashing_plugin.py").write_text(CRASHING_PLUGIN)
-    (plugin / "crashing-1.dist-info" / "METADATA").write_text("Name: crashing\nVersion: 1\n")
-    entry_point = "[realtime.plugins]\ncrashing = crashing_plugin\n"
-    (plugin / "crashing-1.dist-info" / "entry_points.txt").write_text(entry_point)
-    monkeypatch.setenv("PYTHONPATH", str(plugin))
-    monkeypatch.syspath_prepend(str(plugin))
+    install_plugin(tmp_path, monkeypatch, "crashing", CRASHING_PLUGIN)
     write_tone(tmp_path / "q.wav")
     entries = [{"id": f"j{n}", "audio": "q.wav"} for n in range(20)]
     entries[3]["instructions"] = "crash"
@@ -184,6 +190,59 @@ async def test_a_worker_ends_by_itself_when_nobody_gives_it_jobs_any_more(tmp_pa
         assert kind == "allowed"
         break
     assert await worker.end() == 0
+
+
+async def test_a_worker_that_hangs_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("realtime_core.batch.worker_process.SILENT_S", 1.0)
+    monkeypatch.setattr("realtime_core.batch.worker_process.FIRST_WORD_S", 60.0)
+    stopped: list[int] = []
+
+    def stop_once(progress: BatchProgress) -> None:
+        if progress.row is not None and not stopped:
+            stopped.extend(children_of(os.getpid()))
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    summary = await run_batch(
+        [many_jobs(tmp_path, 30)],
+        tmp_path / "out",
+        in_memory(processes=1),
+        on_progress=stop_once,
+    )
+    assert summary.ok == 30
+    assert len(stopped) == 1
+    assert "worker 1 has said nothing for 2 s" in caplog.text
+    check_complete(tmp_path / "out", 30)
+
+
+HOLDING_PLUGIN = """
+import __main__, subprocess
+from realtime_core import hookimpl
+from realtime_core.middleware import EventMiddleware
+
+if __main__.__file__.endswith("worker.py"):
+    held = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    open(__file__ + ".pid", "w").write(str(held.pid))
+
+@hookimpl
+def realtime_event_middlewares():
+    return {"holding": lambda _: EventMiddleware()}
+"""
+
+
+async def test_what_a_worker_leaves_running_does_not_keep_the_batch_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    site = install_plugin(tmp_path, monkeypatch, "holding", HOLDING_PLUGIN)
+    options = in_memory(processes=1, allow=["holding"], middlewares=("holding",))
+    try:
+        async with asyncio.timeout(60):
+            summary = await run_batch([many_jobs(tmp_path, 2)], tmp_path / "out", options)
+    finally:
+        pid_file = site / "holding_plugin.py.pid"
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    assert summary.ok == 2
 
 
 async def test_workers_that_cannot_live_end_the_batch_with_their_last_words(

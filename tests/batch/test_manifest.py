@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,6 +40,52 @@ def problems(*inputs: Path | str) -> tuple[str, ...]:
 
 def test_a_folder_gives_its_recordings_sorted_and_hidden_ones_not(folder: Path):
     assert [job.id for job in load_jobs([folder])] == ["a", "b", "c"]
+
+
+def a_batch(folder: Path) -> Path:
+    """A folder as `realtime batch` leaves it."""
+    (folder / "audio" / "a").mkdir(parents=True)
+    (folder / "audio" / "a" / "answer.wav").write_bytes(b"RIFF")
+    (folder / "batch.json").write_text('{"format": "realtime-batch"}')
+    (folder / "results.jsonl").touch()
+    return folder
+
+
+def test_results_that_lie_in_a_folder_are_no_recordings_of_it(folder: Path):
+    a_batch(folder / "out")
+    a_batch(folder / "deep" / "out")
+    (folder / "deep" / "batch.json").write_text("{}")  # of something else
+    assert [job.id for job in load_jobs([folder])] == ["a", "b", "c"]
+    assert [job.id for job in load_jobs([f"{folder}/**/*.wav"])] == ["a", "b", "c"]
+
+
+def test_results_are_recordings_where_they_are_named(folder: Path):
+    out = a_batch(folder / "out")
+    for named in (out, out / "audio", out / "audio" / "*" / "answer.wav", out / "**" / "*.wav"):
+        assert [job.id for job in load_jobs([named])] == ["answer"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if os.fspath(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert problems(folder) == (f"{folder}/deep cannot be read: Permission denied",)
+
+
+@pytest.mark.parametrize("column", ["expected", "said", "instructions"])
+def test_halves_of_characters_are_refused(folder: Path, column: str):
+    path = manifest(folder, {"audio": "a.wav"}, {"audio": "a.wav", column: "\ud83d"})
+    assert problems(path) == (f"{path}:2: it has half of a character in it, '\\ud83d'",)
+    tools = '"[{""type"": ""function"", ""name"": ""\\udc00""}]"'
+    path = manifest(folder, "audio,tools", f"a.wav,{tools}", name="m.csv")
+    assert problems(path) == (f"{path}:2: tools: it has half of a character in it, '\\udc00'",)
+    whole = manifest(folder, {"audio": "a.wav", column: "\N{GRINNING FACE}"})
+    assert load_jobs([whole])
 
 
 def test_a_glob_and_a_file_give_jobs_in_their_order(folder: Path):

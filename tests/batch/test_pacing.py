@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_core.batch.pacing import PacingRules, SessionPacing
+from realtime_core.batch.pacing import START_APART_S, PacingRules, SessionPacing, StartPacing
 
 FINE_S, LATE_S = 0.001, 0.05
 
@@ -47,12 +48,12 @@ def test_the_number_settles_near_what_the_machine_carries():
 
 
 def test_more_sessions_are_only_allowed_when_those_there_are_do_not_suffice():
-    machine = Machine(capacity=1000)
-    assert machine.run(60, jobs=3) == PacingRules().initial
+    machine = Machine(capacity=1000, rules=PacingRules(initial=4))
+    assert machine.run(60, jobs=3) == 4
 
 
 def test_late_audio_counts_like_a_late_loop():
-    pacing = SessionPacing()
+    pacing = SessionPacing(PacingRules(initial=4))
     pacing.observe(0.0, running=4, lag_s=0.0, lateness_s=LATE_S)
     assert pacing.allowed == 3
 
@@ -86,12 +87,19 @@ def test_once_it_was_too_much_the_number_grows_by_one_at_a_time():
 
 
 def test_a_single_late_look_begins_the_waiting_anew():
-    rules = PacingRules(settle_s=1.0, recover_s=0.0, cut=1.0)
+    rules = PacingRules(initial=4, settle_s=1.0, recover_s=0.0, cut=1.0)
     pacing = SessionPacing(rules)
     pacing.observe(0.0, running=4, lag_s=FINE_S, lateness_s=0.0)
     pacing.observe(0.9, running=4, lag_s=LATE_S, lateness_s=0.0)
     pacing.observe(1.0, running=4, lag_s=FINE_S, lateness_s=0.0)
     assert pacing.allowed == 4
+
+
+def test_sessions_that_may_begin_at_once_begin_one_after_the_other():
+    starts = StartPacing()
+    delays_s = [starts.take_delay(now_s) for now_s in (7.0, 7.0, 7.0, 7.0 + START_APART_S)]
+    assert delays_s == pytest.approx([0, START_APART_S, 2 * START_APART_S, 2 * START_APART_S])
+    assert [starts.take_delay(now_s) for now_s in (60.0, 61.0)] == [0, 0]
 
 
 observations = st.lists(

@@ -35,7 +35,7 @@ def setup(scratch: Path) -> ActorSetup:
         api_key=SecretStr(KEY),
         scratch=scratch,
         allow=(),
-        initial=2,
+        most=2,
     )
 
 

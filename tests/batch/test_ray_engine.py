@@ -19,7 +19,7 @@ from realtime_core.batch import ray_cluster
 from realtime_core.batch.engine import BatchContext, EngineState, JobResult
 from realtime_core.batch.job import JobSettings
 from realtime_core.batch.manifest import Job, JobTurn
-from realtime_core.batch.ray import RayEngine, share_of, worker_count
+from realtime_core.batch.ray import RayEngine
 from realtime_core.batch.ray_actor import SessionActor
 from realtime_core.errors import RealtimeError, UserError
 from realtime_core.plugins import PluginManager
@@ -115,29 +115,6 @@ async def test_no_more_sessions_run_than_may(bench: Bench):
     await bench.run(12, max_sessions=3)
     assert max(state.running for state in bench.states) == 3
     assert max(state.allowed for state in bench.states) <= 3
-
-
-@pytest.mark.parametrize(
-    ("wanted", "cpus", "jobs", "most", "count"),
-    [
-        (None, 8, 1000, None, 8),
-        (None, 8, 9, None, 3),
-        (None, 8, 1000, 5, 5),
-        (3, 8, 1000, None, 3),
-        (3, 1, 1, None, 3),
-        (3, 8, 1000, 2, 2),
-        (None, 0, 5, None, 1),
-    ],
-)
-def test_there_are_as_many_workers_as_are_of_use(
-    wanted: int | None, cpus: int, jobs: int, most: int | None, count: int
-):
-    assert worker_count(wanted, cpus=cpus, jobs=jobs, most=most) == count
-
-
-def test_the_sessions_are_shared_out_to_the_last_one():
-    assert [share_of(8, place, 3) for place in range(3)] == [3, 3, 2]
-    assert share_of(None, 0, 3) is None
 
 
 # Deaths

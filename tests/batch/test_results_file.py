@@ -236,6 +236,54 @@ def test_lines_that_are_no_rows_or_doubled_are_dropped(tmp_path: Path):
     assert [each.id for each in read_rows(tmp_path)] == ["j0", "j2"]
 
 
+def test_recordings_of_a_failed_row_go_when_the_job_is_run_again_and_leaves_none(tmp_path: Path):
+    with BatchFolder(tmp_path).open(jobs(), SETTINGS) as batch:
+        taken = result(batch, "j0")
+        batch.take(JobResult(taken.row.model_copy(update={"status": "failed"}), taken.folder))
+    with BatchFolder(tmp_path).open(jobs(), SETTINGS, retry_failed=True) as batch:
+        (batch.scratch / "j0").mkdir()
+        batch.take(JobResult(failed("j0"), batch.scratch / "j0"))
+        assert not (tmp_path / "audio" / "j0").exists()
+
+
+# A folder of somebody else's
+
+
+@pytest.mark.parametrize("name", ["audio/j0/song.wav", ".work/notes.txt"])
+def test_a_folder_that_holds_something_else_under_our_names_is_left_alone(
+    tmp_path: Path, name: str
+):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"mine")
+    told = f"has {name.partition('/')[0]!r} in it already, and no batch"
+    with pytest.raises(UserError, match=told):
+        BatchFolder(tmp_path).open(jobs(), SETTINGS)
+    assert names(tmp_path) == {name}
+
+
+def test_results_that_lost_their_hidden_files_are_gone_on_with(tmp_path: Path):
+    with BatchFolder(tmp_path).open(jobs(), SETTINGS) as batch:
+        batch.take(result(batch, "j1"))
+    (tmp_path / ".lock").unlink()
+    with BatchFolder(tmp_path).open(jobs(), SETTINGS) as batch:
+        assert list(batch.done) == ["j1"]
+
+
+def test_a_disk_that_fails_keeps_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    batch = BatchFolder(tmp_path).open(jobs(), SETTINGS)
+    batch.take(JobResult(row("j0"), None))
+
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            batch.close()
+    BatchFolder(tmp_path).open(jobs(), SETTINGS).close()
+
+
 # Rows
 
 

@@ -63,10 +63,10 @@ def with_faded_ends(samples: Pcm16) -> Pcm16:
     """
     count = min(round(FADE_S * SPEECH_RATE_HZ), len(samples) // 2)
     ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(count) + 0.5) / max(count, 1))
-    gain = np.ones(len(samples))
-    gain[:count] = ramp
-    gain[len(samples) - count :] = ramp[::-1]
-    return np.rint(samples * gain).astype(np.int16)
+    faded = samples.copy()
+    faded[:count] = np.rint(samples[:count] * ramp)
+    faded[len(samples) - count :] = np.rint(samples[len(samples) - count :] * ramp[::-1])
+    return faded
 
 
 def _describe(turn: Turn) -> str:
