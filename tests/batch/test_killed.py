@@ -221,7 +221,7 @@ import __main__, subprocess
 from realtime_core import hookimpl
 from realtime_core.middleware import EventMiddleware
 
-if __main__.__file__.endswith("worker.py"):
+if getattr(__main__, "__file__", "").endswith("worker.py"):
     held = subprocess.Popen(["sleep", "600"], start_new_session=True)
     open(__file__ + ".pid", "w").write(str(held.pid))
 
