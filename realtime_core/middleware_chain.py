@@ -305,9 +305,9 @@ def _copy_object(value: dict[str, Any]) -> dict[str, Any]:
     copied = dict(value)
     for key, inner in value.items():
         # Nearly all values are neither, and this runs for each of each event.
-        if type(inner) is dict:
+        if isinstance(inner, dict):
             copied[key] = _copy_object(inner)
-        elif type(inner) is list:
+        elif isinstance(inner, list):
             copied[key] = _copy_list(inner)
     return copied
 
@@ -315,9 +315,9 @@ def _copy_object(value: dict[str, Any]) -> dict[str, Any]:
 def _copy_list(value: list[Any]) -> list[Any]:
     return [
         _copy_object(inner)
-        if type(inner) is dict
+        if isinstance(inner, dict)
         else _copy_list(inner)
-        if type(inner) is list
+        if isinstance(inner, list)
         else inner
         for inner in value
     ]

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from realtime_core.cli.standard_streams import OutputError
 from realtime_core.cli.text import one_line
 from realtime_core.errors import AudioError, ConnectError, PluginError, RealtimeError, UserError
 
@@ -102,7 +103,7 @@ def _fail(exc: RealtimeError, *, as_json: bool) -> ExitCode:
         print(one_line(f"error: {exc}"), file=sys.stderr)
     for note in _notes(exc):
         print(one_line(f"note: {note}"), file=sys.stderr)
-    if as_json:
+    if as_json and not isinstance(exc, OutputError):  # where nothing can be printed
         _print_json(exc)
     if is_interrupted:
         return ExitCode.INTERRUPTED

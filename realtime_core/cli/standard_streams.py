@@ -64,12 +64,14 @@ def _reliable(stream: TextIO | None, number: int, name: str | None) -> TextIO:
         return stream
     raw = _Reliable(number, name)
     encoding = stream.encoding if stream is not None else "utf-8"
+    # As PYTHONUNBUFFERED asks for.
+    is_unbuffered = getattr(stream, "write_through", False)
     # A log that cannot show a character is no reason to fail.
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=encoding,
         errors="backslashreplace",
-        line_buffering=name is None,
+        line_buffering=name is None or is_unbuffered,
     )
 
 

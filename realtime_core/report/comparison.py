@@ -128,7 +128,8 @@ def _outlasts(metric: Metric, change: Change, least: Change | None, load: Load) 
     Args:
         metric: What is compared.
         change: As it was measured.
-        least: The same without all that load may have added; None where that is not known.
+        least: The same without all that lateness may have added; None where lateness is alike, or
+            what it adds is not known.
         load: How it differed.
     """
     told = verdict(metric, change)
@@ -136,4 +137,6 @@ def _outlasts(metric: Metric, change: Change, least: Change | None, load: Load) 
         return True
     if (load.lengthens_after and told != "better") or (load.lengthens_before and told != "worse"):
         return False
-    return least is None or verdict(metric, least) == told
+    if least is None:
+        return load.excess_ms is None
+    return verdict(metric, least) == told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -64,9 +64,19 @@ async def opened(
 
 
 async def refuse_to_open(
-    contract: type[Any], make: Callable[[], AudioEnd], deadline_s: float
+    contract: type[Any],
+    make: Callable[[], End],
+    deadline_s: float,
+    close: Callable[[End], Awaitable[None]],
 ) -> None:
-    """Sees that one that cannot be opened says so, and can be closed."""
+    """Sees that one that cannot be opened says so, and can be closed.
+
+    Args:
+        contract: `AudioSource` or `AudioSink`.
+        make: Makes such a one.
+        deadline_s: For all that is done, in seconds.
+        close: Closes it, as after a failure.
+    """
     async with watched(contract, deadline_s):
         end = make()
         try:
@@ -77,4 +87,4 @@ async def refuse_to_open(
             broken("open() raises AudioError", seen=exc, see=contract.open)
         else:
             broken("open() raises AudioError", seen="no error", see=contract.open)
-        await end.close()
+        await close(end)

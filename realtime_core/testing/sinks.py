@@ -241,7 +241,12 @@ class AudioSinkContract:
     async def test_what_cannot_be_opened_raises_audio_error(self, case: SinkCase) -> None:
         if case.make_unusable is None:
             pytest.skip("there is no such sink")
-        await audio_ends.refuse_to_open(AudioSink, case.make_unusable, case.deadline_s)
+        await audio_ends.refuse_to_open(
+            AudioSink,
+            case.make_unusable,
+            case.deadline_s,
+            lambda sink: sink.close(complete=False),
+        )
 
 
 def watched(case: SinkCase) -> AbstractAsyncContextManager[None]:

@@ -222,7 +222,9 @@ class AudioSourceContract:
     async def test_what_cannot_be_opened_raises_audio_error(self, case: SourceCase) -> None:
         if case.make_unusable is None:
             pytest.skip("there is no such source")
-        await audio_ends.refuse_to_open(AudioSource, case.make_unusable, case.deadline_s)
+        await audio_ends.refuse_to_open(
+            AudioSource, case.make_unusable, case.deadline_s, lambda source: source.close()
+        )
 
 
 def watched(case: SourceCase) -> AbstractAsyncContextManager[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,23 @@ def test_a_middleware_that_changes_its_event_in_place_leaves_the_senders_alone()
     event = {"type": "session.update", "session": {"tools": [{"name": "look_up"}]}}
     assert chain.outgoing(event) == [{"type": "session.update", "session": {"tools": []}}]
     assert event == EVENT
+
+
+def test_objects_of_classes_of_their_own_are_left_alone_too():
+    class Change(EventMiddleware):
+        def outgoing(self, event: dict[str, Any]) -> dict[str, Any]:
+            event["session"]["tools"][0]["name"] = "changed"
+            return event
+
+    class Tools(list[Any]):
+        pass
+
+    chain, _ = chain_of(Change())
+    tools = Tools([OrderedDict(name="look_up")])
+    event = {"type": "session.update", "session": OrderedDict(tools=tools)}
+    (passed,) = chain.outgoing(event)
+    assert passed["session"] == {"tools": [{"name": "changed"}]}
+    assert event["session"]["tools"] == [{"name": "look_up"}]
 
 
 @pytest.mark.parametrize("direction", ["incoming", "outgoing"])

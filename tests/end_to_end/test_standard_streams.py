@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 
-from tests.end_to_end.commands import EXAMPLE, Running
+from tests.end_to_end.commands import EXAMPLE, Running, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell starts them")
 
@@ -68,12 +69,16 @@ def test_audio_into_a_closed_stream_is_an_error(tmp_path: Path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "arguments",
     [["plugins"], ["plugins", "--json"], ["--help"], ["--version"]],
     ids=" ".join,
 )
-def test_a_full_disk_is_one_line(arguments: list[str]):
+def test_a_full_disk_is_one_line(
+    arguments: list[str], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with redirected(">/dev/full", *arguments) as running:
         ended = running.end()
     assert ended.code == 1
@@ -86,3 +91,23 @@ def test_where_logs_cannot_be_written_all_else_goes_on():
         ended = running.end()
     assert ended.code == 2
     assert json.loads(ended.out)["error"] == "'nowhere.wav': no such file"
+
+
+PRINT_AND_DIE = """
+import os
+from realtime_core.cli.standard_streams import reliable_streams
+with reliable_streams():
+    print("told")
+    os._exit(0)
+"""
+
+
+def test_what_is_printed_leaves_at_once_where_python_is_told_so():
+    ended = subprocess.run(
+        [sys.executable, "-u", "-c", PRINT_AND_DIE],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert ended.stdout == "told\n"

@@ -111,6 +111,18 @@ def test_no_change_and_late_audio_may_be_a_change_for_the_better():
     assert verdict(found) == "incomparable"
 
 
+def test_how_many_packets_a_late_machine_loses_nobody_knows():
+    def losing(row: ResultRow, lost: int) -> ResultRow:
+        assert row.packets is not None
+        packets = row.packets.model_copy(update={"received": 1000, "lost": lost})
+        return row.model_copy(update={"packets": packets})
+
+    before, after = ([losing(row, lost) for row in rows()] for lost in (0, 30))
+    assert verdict(compared(before, after, REMOTE), "packet_loss") == "worse"
+    late = [later(row, 200) for row in after]
+    assert verdict(compared(before, late, REMOTE), "packet_loss") == "incomparable"
+
+
 def test_lateness_that_no_timer_could_tell_apart_is_none():
     found = compared(rows(), [slower(later(row, 0.9), 150) for row in rows()], HERE)
     assert not found.load.unlike

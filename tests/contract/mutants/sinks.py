@@ -191,3 +191,10 @@ class TellsMilliseconds(Good):
 class RaisesWhatItGot(Good):
     async def open(self) -> None:
         raise PermissionError("answer.wav")
+
+
+@caught_by("what_cannot_be_opened_raises_audio_error")
+class CannotGiveUpWhatItNeverHad(Unusable):
+    async def close(self, *, complete: bool = True) -> None:
+        if not complete:
+            raise FileNotFoundError("answer.wav.part")
