@@ -341,17 +341,16 @@ class JobSession:
             if turn.response_id in asked.notes.response_ids
         ]
         lags = [turn.loop_lag for turn in measured if turn.loop_lag is not None]
-        first_audio_s = asked.result.first_audio_s
         figures: dict[str, float | None] = {}
-        if self._settings.is_realtime and measured:
+        if not self._settings.is_realtime:
+            figures["first_audio_ms"] = _ms(asked.result.first_audio_s)
+        elif measured:
             first = measured[0]
-            if first.first_audio_s is not None:
-                first_audio_s = first.first_audio_s
+            figures["first_audio_ms"] = _ms(first.first_audio_s)
             figures["voice_to_voice_ms"] = _ms(first.voice_to_voice_s)
             figures["interruption_to_silence_ms"] = _ms(first.interruption_to_silence_s)
             figures["truncation_error_ms"] = first.truncation_error_ms
         return TurnLatency(
-            first_audio_ms=_ms(first_audio_s),
             loop_lag_p95_ms=max((lag.p95_ms for lag in lags), default=None),
             loop_lag_max_ms=max((lag.max_ms for lag in lags), default=None),
             **figures,
