@@ -15,7 +15,6 @@ from realtime_core.batch.engine import BatchContext, EngineState, JobResult
 from realtime_core.batch.job import JobEnvironment
 from realtime_core.batch.job_queue import JobQueue, share_of, worker_count
 from realtime_core.batch.manifest import Job
-from realtime_core.batch.pacing import PacingRules, SessionPacing
 from realtime_core.batch.pool import PoolEvents, SessionPool
 from realtime_core.batch.results import ResultRow, parse_row
 from realtime_core.batch.worker import WorkerSetup
@@ -55,8 +54,8 @@ class _Inline:
             context.settings,
             JobEnvironment(context.plugins, context.api_key, "0"),
             context.scratch,
-            SessionPacing(PacingRules(most=context.max_sessions)),
             PoolEvents(self._results.put_nowait, self._feed),
+            most=context.max_sessions,
         )
 
     async def start(self) -> None:

@@ -1,10 +1,11 @@
 """How many sessions at a time a process carries, found out by trying. Decides without a clock.
 
-While there is more to do than is allowed, the number grows: by half at first, by one once it has
-been too much. It was too much when the event loop or the audio that leaves is late by more than a
-block of audio lasts: then what is measured is this machine and not the agent. The number is cut at
-once, what runs is let run, and nothing grows for a while, as the sessions that were too much are
-still there.
+While there is more to do than is allowed, the number grows: one by one in real time, as what a
+session costs shows only while it talks, and too many of them distort whole conversations; by half
+elsewhere, until it was too much. It was too much when the event loop or the audio that leaves is
+late by more than a block of audio lasts: then what is measured is this machine and not the agent.
+The number is cut at once, what runs is let run, and nothing grows for a while, as the sessions that
+were too much are still there.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class PacingRules:
     """A block of audio: more than this is late."""
     cut: float = 0.75
     """What is left of the sessions when they were too many."""
-    settle_s: float = 0.5
+    growth: float = 0.0
+    """The share by which they grow at once, until it was too much; at least one."""
+    settle_s: float = 1.0
     """How long all must be well before there are more."""
     careful_settle_s: float = 2.0
     """The same, once it has been too much."""
@@ -84,7 +87,7 @@ class SessionPacing:
         self._allowed = self._bounded(int(min(running, self._allowed) * self._rules.cut))
 
     def _step(self) -> int:
-        return 1 if self._is_careful else max(1, self._allowed // 2)
+        return 1 if self._is_careful else max(1, int(self._allowed * self._rules.growth))
 
     def _bounded(self, sessions: int) -> int:
         most = self._rules.most

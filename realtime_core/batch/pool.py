@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from realtime_core.batch.engine import JobResult
 from realtime_core.batch.job import JobEnvironment, JobSettings, run_job
-from realtime_core.batch.pacing import SessionPacing, StartPacing
+from realtime_core.batch.pacing import PacingRules, SessionPacing, StartPacing
 from realtime_core.loop_lag import LagMeter, percentile
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class PoolEvents:
     on_result: Callable[[JobResult], None]
     on_change: Callable[[], None] = lambda: None
     """There is room for another number of jobs."""
+    on_loaded: Callable[[], None] = lambda: None
+    """The first session stands, so what is loaded once has been."""
 
 
 class SessionPool:
@@ -48,8 +50,9 @@ class SessionPool:
         settings: JobSettings,
         environment: JobEnvironment,
         scratch: Path,
-        pacing: SessionPacing,
         events: PoolEvents,
+        *,
+        most: int | None = None,
     ) -> None:
         """Begin without jobs.
 
@@ -57,8 +60,8 @@ class SessionPool:
             settings: What all jobs have in common.
             environment: Where they run.
             scratch: Gets a folder for each job.
-            pacing: Says how many run at a time.
             events: Told what happens.
+            most: Never more sessions at a time than these; None sets no bound.
         """
         self._settings = settings
         self._lateness_s: list[float] = []
@@ -67,10 +70,11 @@ class SessionPool:
         self._starts = StartPacing()
         self._unstarted = 0
         self._environment = replace(
-            environment, on_late=self._lateness_s.append, on_connected=self._is_loaded.set
+            environment, on_late=self._lateness_s.append, on_connected=self._note_loaded
         )
         self._scratch = scratch
-        self._pacing = pacing
+        rules = PacingRules(most=most, growth=0.0 if settings.is_realtime else 0.5)
+        self._pacing = SessionPacing(rules)
         self._events = events
         self._lag = LagMeter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -121,7 +125,7 @@ class SessionPool:
         current = asyncio.current_task()
         if current is not None:
             self._tasks.discard(current)  # there is room before the result is told
-        self._is_loaded.set()
+        self._note_loaded()
         self._events.on_result(JobResult(row, folder))
         self._events.on_change()
 
@@ -132,9 +136,14 @@ class SessionPool:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOADED_WITHIN_S):
                 await self._is_loaded.wait()
-        self._is_loaded.set()
+        self._note_loaded()
         if self._settings.is_realtime:
             await asyncio.sleep(self._starts.take_delay(asyncio.get_running_loop().time()))
+
+    def _note_loaded(self) -> None:
+        if not self._is_loaded.is_set():
+            self._is_loaded.set()
+            self._events.on_loaded()
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()

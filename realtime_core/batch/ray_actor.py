@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from realtime_core.batch.engine import JobResult
 from realtime_core.batch.job import JobEnvironment, JobSettings
 from realtime_core.batch.manifest import Job
-from realtime_core.batch.pacing import PacingRules, SessionPacing
 from realtime_core.batch.pool import PoolEvents, SessionPool
 from realtime_core.batch.results import ResultRow
+from realtime_core.loop_lag import keep_what_is_loaded
 from realtime_core.plugins import PluginManager
 
 __all__ = ["ActorSetup", "Delivery", "Greeting", "SessionActor", "unpack"]
@@ -138,8 +138,8 @@ class SessionActor:
                     f"{setup.name}@{socket.gethostname()}",
                 ),
                 self._scratch,
-                SessionPacing(PacingRules(most=setup.most)),
-                PoolEvents(self._on_result, self._changed.set),
+                PoolEvents(self._on_result, self._changed.set, keep_what_is_loaded),
+                most=setup.most,
             )
             self._pool.start()
         return self._pool

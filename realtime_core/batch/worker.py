@@ -23,8 +23,8 @@ from pydantic import BaseModel, SecretStr
 from realtime_core.batch.engine import JobResult
 from realtime_core.batch.job import JobEnvironment, JobSettings
 from realtime_core.batch.manifest import Job
-from realtime_core.batch.pacing import PacingRules, SessionPacing
 from realtime_core.batch.pool import PoolEvents, SessionPool
+from realtime_core.loop_lag import keep_what_is_loaded
 from realtime_core.masking import mask_secrets
 from realtime_core.plugins import PluginManager
 
@@ -81,8 +81,8 @@ async def _work(setup: WorkerSetup, lines: _Lines, tell: _Teller) -> None:
         setup.settings,
         environment,
         setup.scratch,
-        SessionPacing(PacingRules(most=setup.most)),
-        PoolEvents(on_result, lambda: tell.once("allowed", pool.allowed)),
+        PoolEvents(on_result, lambda: tell.once("allowed", pool.allowed), keep_what_is_loaded),
+        most=setup.most,
     )
     pool.start()
     tell.once("allowed", pool.allowed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.cli.batch_options import BatchArguments
@@ -13,9 +13,10 @@ from realtime_core.cli.batch_progress import make_batch_display, span
 from realtime_core.cli.exit_codes import ExitCode
 from realtime_core.cli.text import one_line
 from realtime_core.errors import UserError
+from realtime_core.loop_lag import keep_what_is_loaded
 
 if TYPE_CHECKING:
-    from realtime_core.batch.run import BatchOptions, BatchSummary
+    from realtime_core.batch.run import BatchOptions, BatchProgress, BatchSummary
 
 __all__ = ["run_batch_command", "summary_lines"]
 
@@ -30,11 +31,24 @@ async def run_batch_command(arguments: BatchArguments) -> ExitCode:
 
     options = _options(arguments)
     with make_batch_display(as_json=arguments.as_json) as display:
-        summary = await run_batch(
-            arguments.inputs, arguments.out, options, on_progress=display.show
-        )
+        show = _after_loading(display.show)
+        summary = await run_batch(arguments.inputs, arguments.out, options, on_progress=show)
     _print_summary(summary, as_json=arguments.as_json)
     return ExitCode.FAILED if summary.failed else ExitCode.DONE
+
+
+def _after_loading(show: Callable[[BatchProgress], None]) -> Callable[[BatchProgress], None]:
+    """The same; with the first row, the local server and its models are loaded."""
+    is_loaded = False
+
+    def shown(progress: BatchProgress) -> None:
+        nonlocal is_loaded
+        if progress.row is not None and not is_loaded:
+            is_loaded = True
+            keep_what_is_loaded()
+        show(progress)
+
+    return shown
 
 
 def _options(arguments: BatchArguments) -> BatchOptions:

@@ -16,6 +16,7 @@ from realtime_core.cli.exit_codes import ExitCode
 from realtime_core.cli.serve_display import ServeDisplay, make_display
 from realtime_core.cli.serve_options import ServeOptions
 from realtime_core.errors import TransportError, UserError
+from realtime_core.loop_lag import keep_what_is_loaded
 from realtime_core.plugins import PluginManager
 
 __all__ = ["serve_until_stopped"]
@@ -49,6 +50,7 @@ async def _serve(server: Any, options: ServeOptions, display: ServeDisplay) -> N
             await stack.enter_async_context(server)
         except TransportError as exc:
             raise UserError(_without_details(exc, options)) from exc
+        keep_what_is_loaded()
         # Not before: while models are loaded, a signal cancels that, as it does in all commands.
         stopped = asyncio.Event()
         _call_when_stopped(stopped.set)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,13 @@ class Machine:
 
 
 def test_a_machine_that_carries_them_gets_more_sessions_within_seconds():
-    assert Machine(capacity=1000).run(5) >= 50
+    assert Machine(capacity=1000, rules=PacingRules(growth=0.5)).run(10) >= 50
+
+
+def test_in_real_time_sessions_are_added_one_by_one():
+    machine = Machine(capacity=1000)
+    seen = [machine.run(1) for _ in range(20)]
+    assert {after - before for before, after in itertools.pairwise(seen)} == {1}
 
 
 def test_the_number_settles_near_what_the_machine_carries():

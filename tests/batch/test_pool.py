@@ -15,7 +15,6 @@ from realtime_core.batch.engine import JobResult
 from realtime_core.batch.job import JobEnvironment, JobSettings
 from realtime_core.batch.job_tap import JobTap
 from realtime_core.batch.manifest import Job, JobTurn
-from realtime_core.batch.pacing import PacingRules, SessionPacing
 from realtime_core.batch.pool import PoolEvents, SessionPool
 from realtime_core.hookspecs import hookimpl
 from realtime_core.plugins import PluginManager
@@ -59,7 +58,6 @@ class Bench:
             JobSettings(transport="door", transport_options={"pace": "fast"}),
             JobEnvironment(plugins),
             folder / "scratch",
-            SessionPacing(PacingRules()),
             PoolEvents(self.results.put_nowait),
         )
         self.pool.start()
