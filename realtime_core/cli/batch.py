@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.cli.batch_options import BatchArguments
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from realtime_core.batch.run import BatchOptions, BatchProgress, BatchSummary
 
 __all__ = ["run_batch_command", "summary_lines"]
+
+CAUSES_SHOWN = 3
 
 
 async def run_batch_command(arguments: BatchArguments) -> ExitCode:
@@ -86,14 +88,30 @@ def _print_summary(summary: BatchSummary, *, as_json: bool) -> None:
         described = dataclasses.asdict(summary) | {"folder": str(summary.folder)}
         print(json.dumps(described))
         return
-    for line in summary_lines(summary):
+    causes = cause_lines(summary) if summary.failed else ()
+    for line in summary_lines(summary, causes):
         print(one_line(line))
 
 
-def summary_lines(summary: BatchSummary) -> Iterator[str]:
-    """What a batch came to, for people."""
+def cause_lines(summary: BatchSummary) -> Iterator[str]:
+    """Why jobs failed: the causes of most of them."""
+    from realtime_core.batch import read_rows
+    from realtime_core.report.causes import causes
+
+    found = causes(read_rows(summary.folder))
+    for cause in found[:CAUSES_SHOWN]:
+        message, _ = cause.messages[0]
+        yield f"failed: {cause.count} x {cause.key}: {message}"
+    others = sum(cause.count for cause in found[CAUSES_SHOWN:])
+    if others:
+        yield f"failed: {others} x for other reasons, which the report lists"
+
+
+def summary_lines(summary: BatchSummary, causes: Iterable[str] = ()) -> Iterator[str]:
+    """What a batch came to, for people; `causes` says why jobs failed."""
     before = f" ({summary.resumed} of them before this start)" if summary.resumed else ""
     yield f"done: {summary.ok} of {summary.total} jobs went well, {summary.failed} failed{before}"
+    yield from causes
     took = span(summary.duration_s) if summary.duration_s >= 60 else f"{summary.duration_s:.1f} s"
     if summary.most_sessions:
         took += f", {summary.sessions:.1f} sessions at a time, {summary.most_sessions} at most"

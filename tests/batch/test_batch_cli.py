@@ -42,6 +42,7 @@ def test_a_failed_job_makes_the_exit_code_1_also_when_it_failed_before(tmp_path:
         ended = batch(tmp_path / "bad.wav", "--out", tmp_path / "out", *IN_MEMORY)
         assert (ended.code, ended.err) == (1, "")
         assert "done: 0 of 1 jobs went well, 1 failed" in ended.out
+        assert "failed: 1 x input: QuestionError: " in ended.out
     assert "(1 of them before this start)" in ended.out
 
 
