@@ -21,7 +21,7 @@ __all__ = ["FileSink", "FileSource"]
 
 
 class FileSource(AudioSource):
-    """Audio from a file in any format that libsndfile reads, in blocks of 20 ms.
+    """Audio from a file in any format that libsndfile reads, in blocks of 100 ms.
 
     A file that was cut short (the network broke, the disk was full) is read to its end, with a
     warning in the log. A WAV file that never got its length (a stream, a recording still running)
@@ -71,7 +71,7 @@ class FileSource(AudioSource):
             self._position = 0
 
     async def read(self) -> AudioFrame | None:
-        """The next 20 ms (the last frame may be shorter), or None at the end.
+        """The next 100 ms (the last frame may be shorter), or None at the end.
 
         Reading is done in the event loop: a block takes some 20 microseconds from a local disk.
         """

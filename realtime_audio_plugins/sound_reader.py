@@ -23,8 +23,8 @@ __all__ = ["SoundReader"]
 
 _logger = logging.getLogger(__name__)
 
-_BLOCKS_PER_SECOND = 50
-_BLOCKS_READ_AHEAD = 10
+_BLOCKS_PER_SECOND = 10
+_BLOCKS_READ_AHEAD = 2
 """Of what cannot fail to be decoded: a call of soundfile costs as much as 2,000 samples."""
 _MIN_RATE_HZ = 1_000
 _MAX_RATE_HZ = 768_000
@@ -37,7 +37,7 @@ the lower bits of 24, does not scale float and wraps what is too loud."""
 
 
 class SoundReader:
-    """An open audio file, read from start to end in blocks of 20 ms."""
+    """An open audio file, read from start to end in blocks of 100 ms."""
 
     def __init__(self, path: Path) -> None:
         """Open the file and decode its first block.
@@ -80,7 +80,7 @@ class SoundReader:
         return None if frames >= _UNKNOWN_LENGTH else frames / self.rate_hz
 
     def read_block(self) -> Pcm16:
-        """The next 20 ms, less at the end, nothing after it; int16, shape (n, channels)."""
+        """The next 100 ms, less at the end, nothing after it; int16, shape (n, channels)."""
         if not self._blocks:
             self._decode_blocks()
         return self._blocks.popleft()

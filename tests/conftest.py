@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 
+from realtime_core.cli.logs import FOREIGN
 from tests.server_events import watch_server_events
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -39,6 +41,20 @@ def no_keys_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def leaves_nothing(realtime_leaks: None) -> None:
     """Use our own plugin's check on each of our own tests."""
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command that runs in this process sets up its own, which must not talk in other tests."""
+    root = logging.getLogger()
+    loggers = [root, *(logging.getLogger(name) for name in FOREIGN)]
+    levels = [logger.level for logger in loggers]
+    handlers = list(root.handlers)
+    yield
+    for handler in [handler for handler in root.handlers if handler not in handlers]:
+        root.removeHandler(handler)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -189,21 +189,6 @@ class Questions(AudioSource):
         return self._silence()
 
     async def _read_question(self) -> AudioFrame | None:
-        frames: list[AudioFrame] = []
-        # Who is in a hurry gets larger frames.
-        missing_s = 0.0 if self._is_realtime else FRAME_S
-        while not frames or missing_s > 0.001:
-            frame = await self._read_frame()
-            if frame is None:
-                break
-            frames.append(frame)
-            missing_s -= frame.duration_s
-        if len(frames) < 2:
-            return frames[0] if frames else None
-        samples = np.concatenate([frame.samples for frame in frames])
-        return AudioFrame(samples, frames[0].rate_hz, frames[0].first_sample)
-
-    async def _read_frame(self) -> AudioFrame | None:
         try:
             frame = await self._sources[self._current].read()
         except Exception as exc:

@@ -73,7 +73,7 @@ async def test_any_rate_and_channel_count_is_read(tmp_path, rate_hz, channels):
     frames = await read_all(source)
     await source.close()
     assert np.array_equal(np.concatenate([frame.samples for frame in frames]), samples)
-    assert all(0 < frame.duration_s <= 0.0201 for frame in frames)
+    assert all(0 < frame.duration_s <= 0.1005 for frame in frames)
     starts = np.cumsum([0] + [len(frame.samples) for frame in frames[:-1]])
     assert [frame.first_sample for frame in frames] == list(starts)
     assert {frame.rate_hz for frame in frames} == {rate_hz}
@@ -273,7 +273,7 @@ async def test_a_source_opened_again_begins_at_its_start(tmp_path):
     await source.open()
     first = await source.read()
     await source.open()
-    assert (await source.read()).first_sample == 320
+    assert (await source.read()).first_sample == 1_600
     await source.close()
     await source.close()
     await source.open()

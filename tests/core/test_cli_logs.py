@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
 
 import pytest
 
-from realtime_core.cli.logs import FOREIGN, set_up_logging
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    loggers = [root, *(logging.getLogger(name) for name in FOREIGN)]
-    levels = [logger.level for logger in loggers]
-    handlers = list(root.handlers)
-    yield
-    for handler in [handler for handler in root.handlers if handler not in handlers]:
-        root.removeHandler(handler)
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+from realtime_core.cli.logs import set_up_logging
 
 
 def test_a_warning_is_one_plain_line(capsys: pytest.CaptureFixture[str]):
