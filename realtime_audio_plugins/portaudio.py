@@ -130,10 +130,7 @@ def list_devices() -> list[AudioDevice]:
         AudioError: sounddevice is not installed, or cannot look.
     """
     sounddevice = _load_sounddevice()
-    try:
-        devices = [dict(device) for device in sounddevice.query_devices()]
-    except (ValueError, sounddevice.PortAudioError) as exc:
-        raise AudioError(f"the audio devices cannot be listed: {exc}") from exc
+    devices = _query_all(sounddevice)
     default_input, default_output = (_default(sounddevice, kind) for kind in ("input", "output"))
     return [
         AudioDevice(
@@ -147,6 +144,13 @@ def list_devices() -> list[AudioDevice]:
         )
         for device in devices
     ]
+
+
+def _query_all(sounddevice: Any) -> list[dict[str, Any]]:
+    try:
+        return [dict(device) for device in sounddevice.query_devices()]
+    except (ValueError, sounddevice.PortAudioError) as exc:
+        raise AudioError(f"the audio devices cannot be listed: {exc}") from exc
 
 
 def _default(sounddevice: Any, kind: str) -> int | None:
@@ -185,16 +189,13 @@ def _load_sounddevice() -> Any:
 def _find_device(
     sounddevice: Any, wanted: int | str | None, direction: Direction
 ) -> tuple[int, dict[str, Any]]:
-    try:
-        if wanted is None:
+    if wanted is None:
+        try:
             info = dict(sounddevice.query_devices(kind=direction))
-            return int(info["index"]), info
-        devices = [dict(device) for device in sounddevice.query_devices()]
-    except (ValueError, sounddevice.PortAudioError) as exc:
-        role, kind = _ROLES[direction], _KINDS[direction]
-        reason = f"this machine has no {role} ({exc}); connect one, or give another {kind}"
-        raise _unavailable(direction, reason) from exc
-    usable = [device for device in devices if device[f"max_{direction}_channels"] > 0]
+        except (ValueError, sounddevice.PortAudioError) as exc:
+            raise _no_default(direction, _usable_devices(sounddevice, direction)) from exc
+        return int(info["index"]), info
+    usable = _usable_devices(sounddevice, direction)
     if isinstance(wanted, int):
         found = [device for device in usable if device["index"] == wanted]
     else:
@@ -204,12 +205,33 @@ def _find_device(
     if len(found) != 1:
         raise AudioError(
             f"{len(found)} {_ROLES[direction]}s match {wanted!r}; "
-            f"there are: {_list_devices(found or usable)}; give one's index"
+            f"there are: {_listed(found or usable)}; give one's index"
         )
     return int(found[0]["index"]), found[0]
 
 
-def _list_devices(devices: list[dict[str, Any]]) -> str:
+def _usable_devices(sounddevice: Any, direction: Direction) -> list[dict[str, Any]]:
+    """At least one.
+
+    Raises:
+        AudioError: There is none.
+    """
+    devices = _query_all(sounddevice)
+    usable = [device for device in devices if device[f"max_{direction}_channels"] > 0]
+    if not usable:
+        role, kind = _ROLES[direction], _KINDS[direction]
+        raise AudioError(f"this machine has no {role}; connect one, or give another {kind}")
+    return usable
+
+
+def _no_default(direction: Direction, usable: list[dict[str, Any]]) -> AudioError:
+    # PortAudio says only that there is no device -1.
+    return _unavailable(
+        direction, f"this machine has no default; there are: {_listed(usable)}; give one's index"
+    )
+
+
+def _listed(devices: list[dict[str, Any]]) -> str:
     return ", ".join(f"{device['index']} ({device['name']})" for device in devices) or "none"
 
 

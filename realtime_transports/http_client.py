@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from realtime_core.errors import ConnectError, ConnectStage, TransportError, UserError
 from realtime_transports.proxy import proxy_for
@@ -26,6 +27,7 @@ __all__ = [
     "HttpAnswer",
     "HttpClient",
     "content_without_key",
+    "endpoint_hint",
     "make_ssl_context",
     "read_capped",
     "refusal",
@@ -98,6 +100,8 @@ class AiohttpClient:
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         import aiohttp
 
+        if not url.lower().startswith(("http://", "https://")):  # aiohttp only repeats the URL
+            raise TransportError(f"{url} is no URL that can be used: it needs http:// or https://")
         ssl_context = True if self._ssl_context is None else self._ssl_context
         try:
             # A session for one request: calls are rare, and nothing is left to be closed later.
@@ -183,18 +187,23 @@ def request_headers(
     return headers
 
 
-def refusal(what: str, answer: HttpAnswer, api_key: SecretStr) -> ConnectError:
+def refusal(
+    what: str, answer: HttpAnswer, api_key: SecretStr, *, hint_404: str | None = None
+) -> ConnectError:
     """The error for an answer that is no success, with the provider's own words.
 
     Args:
         what: What was refused; the message begins with it.
         answer: The answer.
         api_key: What must not be shown.
+        hint_404: What the caller may have done wrong where there is no such address.
     """
     provider_message = _detail(answer, api_key) or None
     message = f"{what} failed with status {answer.status}"
     if provider_message:
         message += f": {provider_message}"
+    if hint_404 and answer.status == 404:
+        message += f"; {without_key(hint_404, api_key)}"
     error = ConnectError(
         ConnectStage.HTTP,
         message,
@@ -205,6 +214,23 @@ def refusal(what: str, answer: HttpAnswer, api_key: SecretStr) -> ConnectError:
     if 300 <= answer.status < 400:
         error.add_note("redirects are not followed: they would take the key to another host")
     return error
+
+
+def endpoint_hint(option: str, url: str, end: str) -> str | None:
+    """What to say of an address that looks like a part of an endpoint; None of a whole one.
+
+    Args:
+        option: The name under which the caller gave it.
+        url: The address. Of it, neither query nor user and password are repeated.
+        end: How an endpoint's path ends.
+    """
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    if path.endswith(end):
+        return None
+    base = path.removesuffix("/realtime") or "/v1"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{option} is the full endpoint, here probably {parts.scheme}://{host}{base}{end}"
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from realtime_core.cli.batch_options import BatchArguments
+from realtime_core.cli.command import Command, Group
 from realtime_core.cli.exit_codes import exit_with
 from realtime_core.cli.options import NoPlugins, Plugin, allowed, taking
 from realtime_core.cli.run_options import RunOptions
@@ -17,6 +18,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="realtime",
+    cls=Group,
     help="Talk to realtime voice models: one recording, or thousands; or a local server to try it.",
     no_args_is_help=True,
     add_completion=False,
@@ -48,7 +50,7 @@ def common(
     set_up_logging(verbose)
 
 
-@app.command()
+@app.command(cls=Command)
 @taking(RunOptions)
 def run(options: RunOptions) -> None:
     """Send a recording as one spoken turn and keep the spoken answer.
@@ -62,7 +64,7 @@ def run(options: RunOptions) -> None:
         exit_with(run_file(options), as_json=options.as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 @taking(BatchArguments)
 def batch(arguments: BatchArguments) -> None:
     """Have a conversation for each recording, and write down what came of it.
@@ -74,7 +76,7 @@ def batch(arguments: BatchArguments) -> None:
     exit_with(run_batch_command(arguments), as_json=arguments.as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
     dir: Annotated[  # noqa: A002 - typer makes the argument's name of it
         Path, typer.Argument(metavar="DIR", help="The results that realtime batch has written.")
@@ -110,7 +112,7 @@ def report(
     exit_with(make_report(options), as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 @taking(ServeOptions)
 def serve(options: ServeOptions) -> None:
     """Run a local Realtime server until it is interrupted."""
@@ -119,7 +121,7 @@ def serve(options: ServeOptions) -> None:
     exit_with(serve_until_stopped(options), as_json=options.as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     no_plugins: NoPlugins = False,
@@ -131,7 +133,7 @@ def plugins(
     exit_with(list_plugins(allowed(no_plugins, plugin), as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def replay(
     record: Annotated[
         Path, typer.Argument(metavar="RECORD", help="What the record middleware wrote.")
@@ -149,7 +151,7 @@ def replay(
     exit_with(replay_record(record, allowed(no_plugins, plugin), as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def devices(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     no_plugins: NoPlugins = False,

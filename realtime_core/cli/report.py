@@ -16,7 +16,7 @@ from realtime_core.cli.text import one_line
 from realtime_core.errors import UserError
 
 if TYPE_CHECKING:
-    from realtime_core.report.comparison import Comparison
+    from realtime_core.report.comparison import Comparison, MetricChange
     from realtime_core.report.recordings import EmbedLimit
     from realtime_core.report.runs import Run
     from realtime_core.report.write import Report
@@ -31,7 +31,6 @@ VERDICTS = {
     "worse": "worse",
     "different": "different",
     "unclear": "no clear change",
-    "few": "too few pairs to tell",
     "incomparable": "not comparable",
 }
 
@@ -51,7 +50,7 @@ async def make_report(options: ReportOptions) -> ExitCode:
     """Write the page and say where it is.
 
     Raises:
-        UserError: There are no results, or the page cannot be written.
+        UserError: There are no results, or none to compare, or the page cannot be written.
     """
     from realtime_core.report.runs import read_run
 
@@ -165,7 +164,7 @@ def _compared(comparison: Comparison) -> list[str]:
             )
         lines.append(
             f"{each.metric.title}: {shown(change.before, unit)} -> {shown(change.after, unit)}, "
-            f"{shown_change(change.difference, unit)}{interval}: {VERDICTS[each.verdict]}"
+            f"{shown_change(change.difference, unit)}{interval}: {_verdict(each)}"
         )
     if comparison.of("incomparable"):
         unlike = "; ".join(each.text for each in comparison.load.unlike)
@@ -173,6 +172,14 @@ def _compared(comparison: Comparison) -> list[str]:
     lines.append(f"fail now and did not: {', '.join(comparison.appeared) or 'none'}")
     lines.append(f"failed and do not now: {', '.join(comparison.vanished) or 'none'}")
     return lines
+
+
+def _verdict(change: MetricChange) -> str:
+    from realtime_core.report.statistics import FEWEST_PAIRS
+
+    if change.verdict == "few":
+        return f"too few pairs to tell ({change.headline.pairs} of at least {FEWEST_PAIRS})"
+    return VERDICTS[change.verdict]
 
 
 def _described(report: Report, runs: Sequence[Run]) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def spec_for(kind: str, path: Path, plugins: PluginManager) -> str:
     Args:
         kind: ``source`` or ``sink``.
         path: ``-`` for standard input or output, a spec such as ``mic`` or ``mic:USB``, or a file.
-            What begins like a spec and is the name of a file that exists is the file.
+            What begins like a spec and is the name of a file that exists is the file; a folder of
+            that name changes nothing.
         plugins: Say which specs there are.
     """
     text = str(path)
@@ -44,7 +45,7 @@ def spec_for(kind: str, path: Path, plugins: PluginManager) -> str:
         return "pcm:-"
     name = SPEC_NAME.match(text)
     is_spec = name is not None and name[1] in plugins.names(kind)
-    return text if is_spec and not path.exists() else f"file:{text}"
+    return text if is_spec and not _is_file(path) else f"file:{text}"
 
 
 @contextlib.contextmanager
@@ -81,7 +82,7 @@ def spec_with_end(path: Path, plugins: PluginManager) -> str | None:
 def uses_standard_stream(path: Path) -> bool:
     """Whether an argument means standard input or output."""
     text = str(path)
-    return text == STANDARD or (STANDARD_SPEC.match(text) is not None and not path.exists())
+    return text == STANDARD or (STANDARD_SPEC.match(text) is not None and not _is_file(path))
 
 
 @contextlib.contextmanager
@@ -92,6 +93,11 @@ def standard_output_for(out: Path) -> Iterator[None]:
         return
     with contextlib.redirect_stdout(sys.stderr):
         yield
+
+
+def _is_file(path: Path) -> bool:
+    """Whether audio can be there: in a file, a named pipe or a device; not in a folder."""
+    return path.exists() and not path.is_dir()
 
 
 def _why_no_spec(kind: str, path: Path, plugins: PluginManager) -> str | None:

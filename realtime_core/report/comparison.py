@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from realtime_core.batch.results import ResultRow
+from realtime_core.errors import UserError
 from realtime_core.report.conditions import Load, compare_load
 from realtime_core.report.metrics import METRICS, Metric
 from realtime_core.report.runs import Run
@@ -68,10 +69,21 @@ class Comparison:
 
 
 def compare(before: Run, after: Run) -> Comparison:
-    """Compare two runs by their conversations' ids."""
+    """Compare two runs by their conversations' ids.
+
+    Raises:
+        UserError: No conversation is in both, so there is nothing to compare.
+    """
     first = {row.id: row for row in before.rows}
     second = {row.id: row for row in after.rows}
     pairs = tuple((first[each], second[each]) for each in first if each in second)
+    if not pairs:
+        there, here = (next(iter(ids), None) for ids in (first, second))
+        raise UserError(
+            f"no conversation is in both {before.folder} and {after.folder}, so there is nothing "
+            f"to compare (ids such as {there!r} there, {here!r} here); "
+            "run the same recordings or the same manifest twice"
+        )
     load = compare_load(before, after, pairs)
     return Comparison(
         pairs=pairs,

@@ -19,7 +19,7 @@ from realtime_core.report.figures import shown, shown_change
 from realtime_core.report.metrics import METRICS
 from realtime_core.report.runs import Run
 from realtime_core.report.settings import condition_lines, late_notice, settings_lines
-from realtime_core.report.statistics import Distribution
+from realtime_core.report.statistics import FEWEST_PAIRS, Distribution
 
 if TYPE_CHECKING:
     import jinja2
@@ -73,6 +73,7 @@ def render(parts: PageParts) -> str:
         causes=causes(parts.runs[-1].rows),
         comparison=parts.comparison,
         interval_axis=intervals(parts.comparison.changes) if parts.comparison else None,
+        fewest_pairs=FEWEST_PAIRS,
         table=_verbatim(inert_json(parts.table)),
         conversations=[(name, _verbatim(inert_json(each))) for name, each in parts.conversations],
         sounds=parts.sounds,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from realtime_core.batch.results import DESCRIPTION, ResultRow
+from realtime_core.batch.results import DESCRIPTION, RESULTS, ResultRow
 from realtime_core.batch.results_file import read_rows
 from realtime_core.errors import UserError
 
@@ -33,6 +33,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: There are none, or they are not in the form that this version writes.
     """
+    _check_batch(folder)
     rows = {row.id: row for row in read_rows(folder)}
     if not rows:
         raise UserError(f"{folder} has no results yet")
@@ -42,6 +43,18 @@ def read_run(folder: Path) -> Run:
         rows=tuple(rows[each] for each in sorted(rows)),
         settings=_read_settings(folder / DESCRIPTION),
     )
+
+
+def _check_batch(folder: Path) -> None:
+    if not folder.exists():
+        raise UserError(f"there is no folder {folder}")
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; name the folder that has the batch")
+    if not (folder / RESULTS).exists():
+        raise UserError(
+            f"there is no batch in {folder}: it has no {RESULTS}; "
+            "name the folder that realtime batch --out was given"
+        )
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

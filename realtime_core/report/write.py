@@ -83,7 +83,7 @@ def write_report(
         on_progress: Told how many conversations are read, of how many; what it raises ends it all.
 
     Raises:
-        UserError: The file cannot be written.
+        UserError: The file cannot be written, or no conversation is in both runs.
     """
     if not 1 <= len(runs) <= 2:
         raise UserError(f"a report is about one run or two, not {len(runs)}")

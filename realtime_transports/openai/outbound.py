@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
@@ -25,6 +25,7 @@ __all__ = [
     "create_response",
     "function_call_output",
     "image_message",
+    "require_mapping",
     "retrieve_item",
 ]
 
@@ -50,25 +51,45 @@ def create_message(message: Message, other_event_data: Mapping[str, Any] | None)
             replace its type or its item.
 
     Raises:
-        ValidationError: The message has no list of parts.
+        ValidationError: The message has no list of parts, or the fields are no mapping.
     """
+    if other_event_data is not None:
+        require_mapping(other_event_data, "other_event_data")
     item = {"type": "message", "role": "user", "content": _content(message)}
     return {**(other_event_data or {}), "type": "conversation.item.create", "item": item}
 
 
 def image_message(image: str) -> JsonObject:
-    """A message of one image, for `create_message`."""
+    """A message of one image, for `create_message`.
+
+    Raises:
+        ValidationError: It is no text.
+    """
+    if not isinstance(image, str):
+        raise ValidationError(f"image must be a data: or https: URL, not {_kind(image)}")
     return {"content": [{"type": "input_image", "image": image}]}
 
 
 def append_audio(pcm: bytes) -> JsonObject:
-    """`input_audio_buffer.append`."""
+    """`input_audio_buffer.append`.
+
+    Raises:
+        ValidationError: It is not of bytes.
+    """
+    if not isinstance(pcm, (bytes, bytearray, memoryview)):
+        raise ValidationError(
+            f"pcm must be bytes, not {_kind(pcm)}; an array of int16 gives them by tobytes()"
+        )
     return {"type": "input_audio_buffer.append", "audio": wire.encode_audio(pcm)}
 
 
 def create_response(response: Mapping[str, Any] | None) -> JsonObject:
-    """`response.create`, with the options of the response if there are any."""
-    options = {} if response is None else {"response": dict(response)}
+    """`response.create`, with the options of the response if there are any.
+
+    Raises:
+        ValidationError: They are no mapping.
+    """
+    options = {} if response is None else {"response": dict(require_mapping(response, "response"))}
     return {"type": "response.create", **options}
 
 
@@ -81,7 +102,8 @@ def function_call_output(tool_call: ToolCall, output: str) -> JsonObject:
     """`conversation.item.create` with the output of a function.
 
     Raises:
-        ValidationError: The output is no string, or the call has no `call_id` to match it with.
+        ValidationError: The output is no string, or the call is none or has no `call_id` to match
+            it with.
     """
     if not isinstance(output, str):
         raise ValidationError(
@@ -115,12 +137,17 @@ def create_mcp_response(
     """`conversation.item.create` with the answer to an MCP server's request.
 
     Raises:
-        ValidationError: The request has no `item_id`.
+        ValidationError: The request is none, or has no `item_id`.
     """
     if isinstance(approval_request, Mapping):
         request_id = approval_request.get("item_id")
-    else:
+    elif hasattr(approval_request, "item_id"):
         request_id = approval_request.item_id
+    else:
+        raise ValidationError(
+            "approval_request must be an mcp_approval_request or a mapping, "
+            f"not {_kind(approval_request)}"
+        )
     if not isinstance(request_id, str):
         raise ValidationError("approval_request has no item_id, so it cannot be answered")
     item: JsonObject = {
@@ -133,28 +160,54 @@ def create_mcp_response(
     return {"type": "conversation.item.create", "previous_item_id": request_id, "item": item}
 
 
+def require_mapping(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The same.
+
+    Raises:
+        ValidationError: It is something else.
+    """
+    if not isinstance(value, Mapping):
+        raise ValidationError(f"{name} must be a mapping, not {_kind(value)}")
+    return value
+
+
 def _content(message: Message) -> list[Any]:
     if isinstance(message, str):
         return [{"type": "input_text", "text": message}]
     if isinstance(message, BaseModel):
         message = message.model_dump(exclude_unset=True)
+    if not isinstance(message, Mapping):
+        raise ValidationError(
+            f"message must be a text, or have a list of parts under 'content', not {_kind(message)}"
+        )
     parts = message.get("content")
-    if not isinstance(parts, Sequence) or isinstance(parts, str):
-        raise ValidationError("message has no list of parts under 'content'")
+    if not isinstance(parts, Sequence) or isinstance(parts, (str, bytes, bytearray)):
+        raise ValidationError(
+            f"message must have a list of parts under 'content', not {_kind(parts)}"
+        )
     return [_content_part(part) for part in parts]
 
 
 def _content_part(part: object) -> object:
     if isinstance(part, BaseModel):
         part = part.model_dump(exclude_unset=True)
-    if not isinstance(part, Mapping) or part.get("type") != "input_image" or "image" not in part:
+    if not isinstance(part, Mapping):
+        raise ValidationError(f"a part of message must be a mapping, not {_kind(part)}")
+    if part.get("type") != "input_image" or "image" not in part:
         return part
-    return {
-        "type": "input_image",
-        "image_url": part["image"],
-        **(part.get("provider_data") or {}),
-    }
+    more = require_mapping(part.get("provider_data") or {}, "provider_data of an image")
+    return {"type": "input_image", "image_url": part["image"], **more}
 
 
 def _tool_call_fields(tool_call: ToolCall) -> Mapping[str, Any]:
-    return tool_call if isinstance(tool_call, Mapping) else asdict(tool_call)
+    if isinstance(tool_call, Mapping):
+        return tool_call
+    if not is_dataclass(tool_call) or isinstance(tool_call, type):
+        raise ValidationError(
+            f"tool_call must be a function_call or a mapping, not {_kind(tool_call)}"
+        )
+    return asdict(tool_call)
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

@@ -213,8 +213,12 @@ class ClientProtocol:
     # The program's calls
 
     def send_event(self, event: Mapping[str, Any]) -> None:
-        """Send a client event as it is; a `response.create` waits for its turn."""
-        match event.get("type"):
+        """Send a client event as it is; a `response.create` waits for its turn.
+
+        Raises:
+            ValidationError: It is no mapping.
+        """
+        match outbound.require_mapping(event, "event").get("type"):
             case "response.create":
                 self._request_response(event, manual=True)
             case "response.cancel" if self._sequencer.note_cancel(event):
@@ -251,8 +255,9 @@ class ClientProtocol:
             pcm: Audio in the session's input format; if empty, nothing is appended.
             commit: For sessions without turn detection.
         """
+        append = outbound.append_audio(pcm)
         if pcm:
-            self._send(outbound.append_audio(pcm))
+            self._send(append)
         if commit:
             self._send({"type": "input_audio_buffer.commit"})
 

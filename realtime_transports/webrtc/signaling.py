@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_core.errors import ConnectError, ConnectStage, TransportError
 from realtime_transports.http_client import (
     content_without_key,
+    endpoint_hint,
     refusal,
     request_headers,
     without_key,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from realtime_transports.http_client import HttpAnswer, HttpClient
 
 __all__ = ["CallAnswer", "Signaling"]
+
+CALLS_PATH = "/realtime/calls"
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,8 @@ class Signaling:
         except TransportError as exc:
             return ConnectError(ConnectStage.HTTP, without_key(str(exc), api_key))
         if not 200 <= answer.status < 300:
-            error = refusal("Realtime call request", answer, api_key)
-            if answer.status == 404 and not url.rstrip("/").endswith("/realtime/calls"):
-                error.add_note(
-                    "base_url is the full endpoint, such as https://host/v1/realtime/calls"
-                )
-            return error
+            hint = endpoint_hint("base_url", url, CALLS_PATH)
+            return refusal("Realtime call request", answer, api_key, hint_404=hint)
         if answer.body_error is not None:
             return ConnectError(ConnectStage.HTTP, without_key(str(answer.body_error), api_key))
         return _accepted(answer, api_key)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from realtime_core.errors import ConnectError, ConnectStage, RealtimeError, TransportError
-from realtime_transports.http_client import HttpAnswer, read_capped, refusal, without_key
+from realtime_transports.http_client import (
+    HttpAnswer,
+    endpoint_hint,
+    read_capped,
+    refusal,
+    without_key,
+)
 from realtime_transports.proxy import proxy_for
 from realtime_transports.websocket.socket import CLOSE_DEADLINE_S, SocketRequest
 
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_SOCKET_URL", "Credentials", "SocketOptions", "open_with_aiohttp", "socket_url"]
 
 DEFAULT_SOCKET_URL = "wss://api.openai.com/v1/realtime"
+
+SOCKET_PATH = "/realtime"
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 """The largest event of the API holds 15 MiB of audio in base64."""
@@ -98,6 +106,7 @@ async def open_with_aiohttp(
         failure: str | None = None
         url = _http_url(request.url)
         try:
+            _check_scheme(request.url)
             socket = await session.ws_connect(
                 url,
                 proxy=proxy_for(url),
@@ -119,7 +128,10 @@ async def open_with_aiohttp(
         # Raised outside the handlers: what aiohttp raises has frames that hold the key.
         if refused:
             # Taken out of the list, which this frame keeps: the server may have repeated the key.
-            raise refusal("Realtime connection request", refused.pop(), request.api_key)
+            hint = endpoint_hint("url", request.url, SOCKET_PATH)
+            raise refusal(
+                "Realtime connection request", refused.pop(), request.api_key, hint_404=hint
+            )
         if failure is not None:
             raise ConnectError(ConnectStage.HTTP, without_key(failure, request.api_key))
         async with socket:
@@ -146,6 +158,16 @@ def _only_upgrades(
         raise _RefusedError
 
     return upgrade
+
+
+def _check_scheme(url: str) -> None:
+    """Say what is wrong with an address of which aiohttp would only repeat the text.
+
+    Raises:
+        TransportError: It has no scheme under which a WebSocket can be opened.
+    """
+    if not url.lower().startswith(("ws://", "wss://", "http://", "https://")):
+        raise TransportError(f"{url} is no URL that can be used: it needs ws:// or wss://")
 
 
 def _http_url(url: str) -> str:

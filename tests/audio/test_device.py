@@ -310,11 +310,33 @@ async def test_a_device_without_48_khz_is_used_at_its_own_rate(host):
     ("make", "role", "keyword"),
     [(MicrophoneSource, "microphone", "source"), (SpeakerSink, "speaker", "sink")],
 )
-async def test_a_machine_without_devices_is_told_what_to_do(host, make, role, keyword):
+@pytest.mark.parametrize("wanted", [None, 7, "usb"])
+async def test_a_machine_without_devices_is_told_what_to_do(host, make, role, keyword, wanted):
+    host.default, host.devices = None, []
+    with pytest.raises(AudioError) as caught:
+        await make(wanted).open()
+    told = f"this machine has no {role}; connect one, or give another {keyword}"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("make", "there_are"),
+    [(MicrophoneSource, r"1 \(USB Headset\)"), (SpeakerSink, r"3 \(HDMI\)")],
+)
+async def test_a_machine_without_a_default_lists_what_it_has(host, make, there_are):
     host.default = None
-    with pytest.raises(AudioError, match=f"this machine has no {role}") as caught:
+    with pytest.raises(AudioError, match=f"has no default; .*{there_are}.*; give one's index"):
         await make().open()
-    assert f"connect one, or give another {keyword}" in str(caught.value)
+
+
+@pytest.mark.parametrize("wanted", [None, 1])
+async def test_devices_that_cannot_be_listed_are_told_with_the_reason(host, monkeypatch, wanted):
+    def query_devices(kind=None):
+        raise FakePortAudioError(f"PortAudio not initialized, {kind}")
+
+    monkeypatch.setattr(host, "query_devices", query_devices)
+    with pytest.raises(AudioError, match="the audio devices cannot be listed: PortAudio not init"):
+        await MicrophoneSource(wanted).open()
 
 
 @pytest.mark.parametrize("make", [MicrophoneSource, SpeakerSink])

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from tests.speech_corpus import (
     word_error_rate,
 )
 
+MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()
 RECORDINGS = own_recordings()
 MIN_FETCHED = 100
 MAX_WORD_ERROR_RATE = 0.07
@@ -69,6 +71,11 @@ def noise(seconds: float, peak: int) -> Any:
 async def test_people_are_understood(speech: LocalSpeechEngine, recording: Recording) -> None:
     understood = await transcript(speech, recording.samples())
     assert word_error_rate([recording.text], [understood]) <= 0.15
+
+
+async def test_what_the_demo_says_is_understood_word_for_word(speech: LocalSpeechEngine) -> None:
+    (demo,) = [each for each in RECORDINGS if f"DEMO := tests/data/{each.name}\n" in MAKEFILE]
+    assert await transcript(speech, demo.samples()) == demo.text
 
 
 async def test_the_recordings_here_are_understood_as_well_as_many_others(

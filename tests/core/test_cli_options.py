@@ -84,3 +84,36 @@ def test_help_shows_every_option_whole(command: str, columns: int):
         for name in (*parameter.opts, *parameter.secondary_opts):
             if name.startswith("-"):
                 assert re.search(rf"{name}\s", ended.stdout), name
+
+
+def helped(*command: str) -> str:
+    return CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "120"}).stdout
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_tells_no_type_of_what_takes_no_value(command: list[str]):
+    told = helped(*command)
+    assert "--help" in told
+    assert not re.search("<bool>|BOOLEAN", told)
+    if not command:
+        assert re.search(r"--verbose +-v +Log more", told)
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("run", "realtime run [OPTIONS] QUESTION "),
+        ("batch", "realtime batch [OPTIONS] INPUTS... "),
+        ("report", "realtime report [OPTIONS] DIR [DIR2] "),
+    ],
+)
+def test_an_argument_that_must_be_given_does_not_look_like_a_choice(command: str, usage: str):
+    assert usage in helped(command)
+
+
+@pytest.mark.parametrize("command", [["run", "question.wav"], ["batch", "questions"]])
+def test_a_wrong_choice_is_told_in_one_sentence(command: list[str]):
+    arguments = [*command, "--out", "answers", "--turns", "vda"]
+    ended = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+    assert ended.exit_code == 2
+    assert "Invalid value for '--turns': 'vda' is not one of 'manual', 'vad'." in ended.stderr

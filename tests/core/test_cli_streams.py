@@ -69,3 +69,23 @@ def test_text_goes_to_standard_output_otherwise(out: str, capsys: pytest.Capture
     with standard_output_for(Path(out)):
         print("words")  # noqa: T201 - as the commands do
     assert capsys.readouterr() == ("words\n", "")
+
+
+@pytest.mark.parametrize(("kind", "argument"), [("source", "tone"), ("sink", "speaker:")])
+def test_a_folder_hides_no_source_and_no_sink(
+    plugins: PluginManager,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    argument: str,
+):
+    monkeypatch.chdir(tmp_path)
+    Path(argument).mkdir()
+    assert spec_for(kind, Path(argument), plugins) == argument
+    assert spec_for(kind, tmp_path / argument, plugins) == f"file:{tmp_path / argument}"
+
+
+def test_a_folder_hides_no_standard_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("pcm").mkdir()
+    assert uses_standard_stream(Path("pcm"))

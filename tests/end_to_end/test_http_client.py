@@ -91,6 +91,17 @@ async def test_an_answer_that_never_ends_is_given_up() -> None:
             await AiohttpClient(timeout_s=0.05).post(url, headers=BEARER, body=b"")
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "localhost:8080/v1", "/v1", "ftp://host/v1"])
+async def test_an_address_without_the_right_scheme_is_told_what_it_lacks(url: str) -> None:
+    with pytest.raises(TransportError) as caught:
+        await AiohttpClient().post(url, headers=BEARER, body=b"")
+    assert str(caught.value) == f"{url} is no URL that can be used: it needs http:// or https://"
+    with pytest.raises(ConnectError) as refused:
+        async with open_with_aiohttp(SocketRequest(url, SecretStr(KEY), BEARER), SocketOptions()):
+            pass
+    assert str(refused.value) == f"{url} is no URL that can be used: it needs ws:// or wss://"
+
+
 @pytest.mark.usefixtures("netrc")
 @pytest.mark.parametrize("headers", [BEARER, AZURE])
 async def test_passwords_of_netrc_are_not_sent(headers: Mapping[str, str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -235,6 +237,19 @@ def test_the_example_of_the_guide_passes(pytester: pytest.Pytester) -> None:
             shutil.copy(path, pytester.path)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=3)
+
+
+def test_the_example_of_the_guide_passes_in_its_folder_without_the_plugins_of_our_tests() -> None:
+    plugins = ("no:timeout", "no:asyncio", "no:cacheprovider")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *(word for name in plugins for word in ("-p", name))],
+        cwd=EXAMPLE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "3 passed" in ended.stdout
 
 
 def test_the_guide_shows_the_example_as_it_is() -> None:

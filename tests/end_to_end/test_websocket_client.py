@@ -100,6 +100,14 @@ async def test_a_browsers_way_to_show_the_key_is_taken_too():
 # The sideband
 
 
+async def instructed(transport: OpenAIRealtimeWebRTC) -> str:
+    """The first instructions that the server confirms; it confirms other settings too."""
+    async for emit in transport.events():
+        if emit.type == "session.updated" and emit.args[0]["session"]["instructions"]:
+            return str(emit.args[0]["session"]["instructions"])
+    pytest.fail("the connection ended before")
+
+
 async def test_a_sideband_sees_and_steers_a_running_call():
     async with (
         LocalRealtimeServer(responder="parrot") as server,
@@ -114,13 +122,13 @@ async def test_a_sideband_sees_and_steers_a_running_call():
     ):
         await call.connect()
         assert call.call_id
-        updated = asyncio.ensure_future(next_event(call, "session.updated"))
+        updated = asyncio.ensure_future(instructed(call))
         greeted = asyncio.ensure_future(next_event(sideband, "session.created"))
         await sideband.connect(
             call_id=call.call_id, initial_session_config={"instructions": "Be brief."}
         )
         assert (await greeted)["session"]["type"] == "realtime"
-        assert (await updated)["session"]["instructions"] == "Be brief."
+        assert await updated == "Be brief."
 
         said = asyncio.ensure_future(next_event(sideband, "turn_done"))
         heard = asyncio.ensure_future(next_event(call, "turn_done"))
@@ -197,6 +205,15 @@ async def test_a_redirect_is_not_followed_with_the_key():
             await transport.connect()
     assert info.value.status == 307
     assert len(asked) == 1
+
+
+async def test_a_404_names_the_endpoint_that_may_be_meant():
+    async with LocalRealtimeServer(responder="parrot") as server:
+        meant = socket_url(server)
+        async with make(url=meant.removesuffix("/realtime")) as transport:
+            with pytest.raises(ConnectError, match="status 404") as info:
+                await transport.connect()
+    assert str(info.value).endswith(f"; url is the full endpoint, here probably {meant}")
 
 
 async def test_nobody_there_is_told_at_once():

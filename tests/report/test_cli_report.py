@@ -115,3 +115,38 @@ def test_how_much_is_inside_can_be_chosen(text: str | None, limit: EmbedLimit):
 def test_a_wrong_choice_is_wrong_use(text: str):
     with pytest.raises(UserError, match="--embed takes all, none or a number"):
         embed_limit(text)
+
+
+def test_runs_of_other_conversations_are_not_compared(tmp_path: Path):
+    write_run(tmp_path / "a", [make_row(tmp_path, n, with_audio=False) for n in range(3)])
+    write_run(tmp_path / "b", [make_row(tmp_path, n, with_audio=False) for n in range(3, 6)])
+    for as_json in ([], ["--json"]):
+        code, out, err = realtime("report", tmp_path / "a", tmp_path / "b", *as_json)
+        assert code == 2
+        assert f"error: no conversation is in both {tmp_path / 'a'} and {tmp_path / 'b'}" in err
+        assert "fail now" not in out
+    assert not (tmp_path / "comparison.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda _: None, "there is no folder {path}"),
+        (Path.touch, "{path} is no folder; name the folder that has the batch"),
+        (Path.mkdir, "there is no batch in {path}: it has no results.jsonl"),
+    ],
+)
+def test_what_has_no_batch_is_told_in_words(tmp_path: Path, make, message: str):
+    path = tmp_path / "results"
+    make(path)
+    code, _, err = realtime("report", path)
+    assert code == 2
+    assert message.format(path=path) in err
+
+
+def test_too_few_pairs_are_told_with_how_many_there_must_be(tmp_path: Path):
+    for name in ("a", "b"):
+        make_run(tmp_path / name, 5, failing=0.0, with_audio=False)
+    _, out, _ = realtime("report", tmp_path / "a", tmp_path / "b")
+    (line,) = [each for each in out.splitlines() if each.startswith("Voice to voice")]
+    assert line.endswith(": too few pairs to tell (5 of at least 8)")

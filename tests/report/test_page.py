@@ -226,6 +226,20 @@ def test_an_interval_is_drawn_in_proportion():
     assert interval.low <= interval.middle <= interval.high < 110
 
 
+@pytest.mark.parametrize(("pairs", "is_drawn"), [(5, False), (8, True)])
+def test_no_axis_is_drawn_where_no_interval_is(tmp_path: Path, pairs: int, is_drawn: bool):
+    rows = [make_row(Path(), n, with_audio=False, failing=0.0) for n in range(pairs)]
+    runs = [Run(name, Path(), tuple(rows)) for name in ("a", "b")]
+    write_report(runs, tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    assert any(each.get("class") == "axis-head" for each in page.all("th")) is is_drawn
+    assert any("interval" in (each.get("class") or "") for each in page.all("td")) is is_drawn
+    assert not [each for each in page.all("svg") if each.get("aria-label") == "no interval"]
+    told = (tmp_path / "page.html").read_text()
+    assert ("at least 8 conversations must be in both runs" in told) is not is_drawn
+    assert "With fewer than 8 pairs there is none" in told
+
+
 def test_a_change_beyond_the_axis_points_there():
     rows = [make_row(Path(), n, with_audio=False, failing=0.0) for n in range(10)]
     late = [row.model_copy(update={"media_lateness_ms": 500.0 + n}) for n, row in enumerate(rows)]

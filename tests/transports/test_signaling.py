@@ -125,6 +125,37 @@ async def test_a_refusal_has_status_and_the_providers_message(body: str, message
     assert str(error) == f"Realtime call request failed with status 429: {message}"
 
 
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/v1/realtime/calls"),
+        ("http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/v1/realtime/calls"),
+        ("http://127.0.0.1:8080/v1/realtime", "http://127.0.0.1:8080/v1/realtime/calls"),
+        ("https://example.org", "https://example.org/v1/realtime/calls"),
+        ("https://me:hunter2@example.org/v1?token=3", "https://example.org/v1/realtime/calls"),
+    ],
+)
+async def test_a_404_where_no_calls_are_placed_names_the_endpoint_that_may_be_meant(
+    url: str, meant: str
+) -> None:
+    signaling = Signaling(Http(answer(404, "", reason="Not Found")))
+    with pytest.raises(ConnectError) as caught:
+        await signaling.place_call(url, "v=0", api_key=KEY)
+    assert str(caught.value) == (
+        "Realtime call request failed with status 404: Not Found; "
+        f"base_url is the full endpoint, here probably {meant}"
+    )
+    assert (caught.value.status, caught.value.provider_message) == (404, "Not Found")
+
+
+@pytest.mark.parametrize("end", ["", "/", "?api-version=1"])
+async def test_a_404_of_an_endpoint_for_calls_is_told_as_it_is(end: str) -> None:
+    signaling = Signaling(Http(answer(404, "", reason="Not Found")))
+    with pytest.raises(ConnectError) as caught:
+        await signaling.place_call(URL + end, "v=0", api_key=KEY)
+    assert str(caught.value) == "Realtime call request failed with status 404: Not Found"
+
+
 async def test_a_refusal_whose_body_breaks_off_is_told_by_its_reason() -> None:
     error = await fail(Http(answer(500, "half", reason="Oops", body_error=TransportError("cut"))))
     assert error.provider_message == "Oops"
