@@ -94,7 +94,8 @@ class RealtimeTransportLayer(Emitter, ABC):
         does not wait for the server's confirmation, and a refusal comes as `error`.
 
         Connecting while connected does nothing; while connecting, it waits for the attempt under
-        way. Cancelling ends the attempt and releases everything.
+        way. WebSocket and SIP refuse both with `UserError`, as OpenAI Agents JS does. Cancelling
+        ends the attempt and releases everything.
 
         Args:
             api_key: The key; None means the constructor's, else the environment's.
