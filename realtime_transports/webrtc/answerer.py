@@ -33,6 +33,7 @@ from realtime_transports.webrtc.guards import (
 from realtime_transports.webrtc.loopback import allow_loopback
 from realtime_transports.webrtc.peer_audio import PEER_RATE_HZ, Hearing, SpeakingTrack
 from realtime_transports.webrtc.playout import Playout
+from realtime_transports.webrtc.sdp import require_ports
 
 if TYPE_CHECKING:
     from realtime_core.audio import Pcm16
@@ -41,8 +42,6 @@ __all__ = ["PEER_RATE_HZ", "PeerListener", "ServerPeer", "answer"]
 
 log = logging.getLogger(__name__)
 
-CANDIDATE_PORT = re.compile(r"^a=candidate:(?:\S+ +){5}(\S+)", re.MULTILINE)
-MAX_PORT = 65_535
 MAX_MESSAGE_SIZE = re.compile(r"^a=max-message-size:(\d{1,18})\s*$", re.MULTILINE)
 DEFAULT_MAX_MESSAGE_BYTES = 65_536
 """RFC 8841, section 6.1."""
@@ -222,7 +221,7 @@ class ServerPeer:
         """Apply the offer and make the answer; `answer` calls this once."""
         if "a=fingerprint:" not in offer_sdp:  # aiortc would find that out when it is too late
             raise ValueError("it has no DTLS fingerprint")
-        _check_ports(offer_sdp)
+        require_ports(offer_sdp)
         if found := MAX_MESSAGE_SIZE.search(offer_sdp):
             self._max_message_bytes = int(found[1])
         else:
@@ -319,11 +318,3 @@ class ServerPeer:
             log.warning("a call did not close within %.0f s", CLOSE_DEADLINE_S)
         await self._end_connecting()
         self._listener.closed()
-
-
-def _check_ports(sdp: str) -> None:
-    """Refuse addresses that there are none of: aioice's socket is lost when it sends to one."""
-    for found in CANDIDATE_PORT.finditer(sdp):
-        port = found[1]
-        if not port.isdecimal() or len(port) > len(str(MAX_PORT)) or int(port) > MAX_PORT:
-            raise ValueError(f"a candidate's port is a number up to {MAX_PORT}, not {port[:20]}")

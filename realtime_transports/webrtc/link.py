@@ -17,7 +17,7 @@ from realtime_core.errors import TransportError
 from realtime_core.transport import ConnectionState
 from realtime_transports.webrtc.media.path import MediaPath
 from realtime_transports.webrtc.packet_watch import PacketWatch
-from realtime_transports.webrtc.sdp import normalise_answer
+from realtime_transports.webrtc.sdp import normalise_answer, require_ports
 from realtime_transports.webrtc.watchdog import TICK_S, LinkWatchdog, Verdict
 
 __all__ = [
@@ -181,9 +181,14 @@ class WebRTCLink:
         return sdp
 
     async def take_answer(self, answer_sdp: str) -> None:
-        """Apply the answer, in whatever of the known shapes it comes."""
+        """Apply the answer, in whatever of the known shapes it comes.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
         from aiortc import RTCSessionDescription
 
+        require_ports(answer_sdp)
         sdp = normalise_answer(answer_sdp, self._peer_connection.localDescription.sdp)
         await self._peer_connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
 

@@ -9,14 +9,18 @@ reads a missing direction as none.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
-__all__ = ["normalise_answer"]
+__all__ = ["normalise_answer", "require_ports"]
 
 TRANSPORT_ATTRIBUTES = ("ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup", "candidate")
 """Attributes that a bundled section shares with the first of its group."""
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+
+CANDIDATE_PORT = re.compile(r"^a=candidate:(?:\S+ +){5}(\S+)", re.MULTILINE)
+MAX_PORT = 65_535
 
 
 @dataclass
@@ -64,6 +68,18 @@ def normalise_answer(answer: str, offer: str) -> str:
             if not section.attributes(name):
                 section.lines += first.attributes(name) or session.attributes(name)
     return "\r\n".join(line for part in (session, *media) for line in part.lines) + "\r\n"
+
+
+def require_ports(sdp: str) -> None:
+    """Refuse addresses that there are none of: aioice's socket is lost when it sends to one.
+
+    Raises:
+        ValueError: The port of a candidate is no number, or too large.
+    """
+    for found in CANDIDATE_PORT.finditer(sdp):
+        port = found[1]
+        if not port.isdecimal() or len(port) > len(str(MAX_PORT)) or int(port) > MAX_PORT:
+            raise ValueError(f"a candidate's port is a number up to {MAX_PORT}, not {port[:20]}")
 
 
 def _split(sdp: str) -> tuple[_Section, list[_Section]]:

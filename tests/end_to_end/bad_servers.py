@@ -227,6 +227,12 @@ FAULTS = (
         _with_sdp(lambda s: s.replace("opus/48000", "speex/48000")),
     ),
     Fault(
+        "ports that there are none of",
+        ConnectStage.SDP,
+        _with_sdp(lambda s: re.sub(r"(a=candidate:(?:\S+ ){5})\d+", r"\g<1>70000", s)),
+        ("port", "70000"),
+    ),
+    Fault(
         "unreachable UDP",
         ConnectStage.ICE,
         lambda: serving_peer(_Unreachable()),
