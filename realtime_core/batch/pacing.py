@@ -39,6 +39,11 @@ class PacingRules:
     recover_s: float = 3.0
     """How long after a cut nothing is looked at: what runs is still too much."""
 
+    @classmethod
+    def of(cls, *, is_realtime: bool, most: int | None) -> PacingRules:
+        """Those for jobs that take as long as they are spoken, or for others."""
+        return cls(most=most, growth=0.0 if is_realtime else 0.5)
+
 
 class SessionPacing:
     """Says how many sessions may run. Every call gets the time, in seconds of any clock."""

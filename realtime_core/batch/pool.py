@@ -73,7 +73,7 @@ class SessionPool:
             environment, on_late=self._lateness_s.append, on_connected=self._note_loaded
         )
         self._scratch = scratch
-        rules = PacingRules(most=most, growth=0.0 if settings.is_realtime else 0.5)
+        rules = PacingRules.of(is_realtime=settings.is_realtime, most=most)
         self._pacing = SessionPacing(rules)
         self._events = events
         self._lag = LagMeter()

@@ -51,6 +51,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.door = Door()
         self.results: asyncio.Queue[JobResult] = asyncio.Queue()
+        self.loaded = 0
         self.turn = JobTurn(audio=str(write_tone(folder / "q.wav")), name="q.wav")
         plugins = PluginManager(allow=())
         plugins.register(self.door, "door")
@@ -58,9 +59,12 @@ class Bench:
             JobSettings(transport="door", transport_options={"pace": "fast"}),
             JobEnvironment(plugins),
             folder / "scratch",
-            PoolEvents(self.results.put_nowait),
+            PoolEvents(self.results.put_nowait, on_loaded=self.note_loaded),
         )
         self.pool.start()
+
+    def note_loaded(self) -> None:
+        self.loaded += 1
 
     def add(self, count: int) -> None:
         for number in range(count):
@@ -83,10 +87,10 @@ async def test_the_first_session_connects_alone_and_the_others_follow(bench: Ben
     await bench.door.knocked.acquire()
     for _ in range(50):
         await asyncio.sleep(0)
-    assert (bench.door.waiting, bench.pool.running) == (1, 3)
+    assert (bench.door.waiting, bench.pool.running, bench.loaded) == (1, 3, 0)
     bench.door.is_open.set()
     await bench.finish(3)
-    assert bench.door.waiting == 3
+    assert (bench.door.waiting, bench.loaded) == (3, 1)
 
 
 async def test_nobody_waits_for_a_first_session_that_has_no_luck(

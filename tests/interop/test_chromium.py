@@ -13,8 +13,8 @@ import pytest
 import soundfile
 from aiohttp import ClientSession, web
 
+from tests.chromium import running_chromium
 from tests.interop.checks import LOUD, SILENT, check_conversation
-from tests.interop.required import lacking, program
 from tests.interop.speech import question
 
 pytestmark = [
@@ -34,15 +34,6 @@ const begin = () => window.run
 begin();
 """
 SWITCHES = (
-    "headless=new",
-    "no-sandbox",
-    "disable-gpu",
-    "disable-quic",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-    "no-first-run",
-    "autoplay-policy=no-user-gesture-required",
     "use-fake-ui-for-media-stream",
     "use-fake-device-for-media-stream",
     "allow-loopback-in-peer-connection",
@@ -52,22 +43,11 @@ SWITCHES = (
 @pytest.fixture
 def browser(tmp_path) -> Iterator[Any]:
     """A Chromium that hears the question, then 2 s of silence, again and again."""
-    try:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-    except ImportError:
-        lacking("no selenium in this environment")
     speech = np.concatenate([question(48_000), np.zeros(96_000, np.int16)])
     soundfile.write(tmp_path / "microphone.wav", speech, 48_000)
-    options = webdriver.ChromeOptions()
-    options.binary_location = program("chromium", "chromium-browser", "google-chrome")
-    for switch in (*SWITCHES, f"use-file-for-fake-audio-capture={tmp_path}/microphone.wav"):
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(program("chromedriver")))
-    driver.set_script_timeout(DEADLINE_S)
-    yield driver
-    driver.quit()
+    switches = (*SWITCHES, f"use-file-for-fake-audio-capture={tmp_path}/microphone.wav")
+    with running_chromium(deadline_s=DEADLINE_S, switches=switches) as driver:
+        yield driver
 
 
 @pytest.fixture

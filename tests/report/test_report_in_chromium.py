@@ -14,23 +14,12 @@ from realtime_core.batch.results import ResultRow
 from realtime_core.report.recordings import EmbedLimit
 from realtime_core.report.runs import read_run
 from realtime_core.report.write import write_report
-from tests.interop.required import lacking, program
+from tests.chromium import running_chromium
 from tests.report.samples import make_row, make_run, write_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 DEADLINE_S = 60
-SWITCHES = (
-    "headless=new",
-    "no-sandbox",
-    "disable-gpu",
-    "disable-quic",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-    "no-first-run",
-    "autoplay-policy=no-user-gesture-required",
-)
 PLAYS = """
 const done = arguments[0];
 const audio = document.querySelector("audio");
@@ -40,26 +29,20 @@ audio.addEventListener("timeupdate", () => {
 });
 document.querySelector(".play").click();
 """
+DRAWN_WIDTH = """
+const done = arguments[0];
+// Waveforms get their size a frame after the window has changed.
+const next = (left) => requestAnimationFrame(() =>
+  left ? next(left - 1) : done(document.documentElement.scrollWidth));
+next(2);
+"""
 HOSTILE = '</script><script>window.hacked=1</script><!--<img src=x onerror="window.hacked=1">'
 
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    try:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-    except ImportError:
-        lacking("no selenium in this environment")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program("chromium", "chromium-browser", "google-chrome")
-    for switch in SWITCHES:
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(program("chromedriver")))
-    driver.set_script_timeout(DEADLINE_S)
-    driver.set_page_load_timeout(DEADLINE_S)
-    yield driver
-    driver.quit()
+    with running_chromium(deadline_s=DEADLINE_S, logs=("browser", "performance")) as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -353,7 +336,7 @@ def test_nothing_is_wider_than_the_window(opened, tmp_path, width: int, part: st
     browser = opened(comparison_of(tmp_path), part)
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_async_script(DRAWN_WIDTH) <= width
     if not part:
         chips = css(browser, ".changes .chip")
         assert all(0 < each.rect["x"] + each.rect["width"] <= width for each in chips)

@@ -16,15 +16,6 @@ from realtime_transports.openai.protocol import ClientProtocol
 CALL = FunctionCall(id="fc", call_id="c1", name="f", arguments="{}")
 
 
-@pytest.fixture
-def protocol() -> ClientProtocol:
-    """A protocol whose link is open."""
-    protocol = ClientProtocol()
-    protocol.link_opened(None)
-    protocol.take_sends()
-    return protocol
-
-
 def event(kind: str, **fields: Any) -> dict[str, Any]:
     return {"type": kind, "event_id": "e", **fields}
 

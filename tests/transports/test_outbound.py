@@ -16,15 +16,6 @@ WRONG = [5, 1.5, None, [], ["hi"], (), b"hi", object(), str]
 MESSAGE = "message must be a text, or have a list of parts under 'content', not "
 
 
-@pytest.fixture
-def protocol() -> ClientProtocol:
-    """A protocol whose link is open."""
-    protocol = ClientProtocol()
-    protocol.link_opened(None)
-    protocol.take_sends()
-    return protocol
-
-
 def refused(protocol: ClientProtocol, call: Callable[[], Any]) -> str:
     """What a call that sends nothing is told."""
     with pytest.raises(ValidationError) as caught:

@@ -23,15 +23,6 @@ from realtime_transports.openai.protocol import ClientProtocol
 PCM = b"\x01\x02"
 
 
-@pytest.fixture
-def protocol() -> ClientProtocol:
-    """A protocol whose link is open."""
-    protocol = ClientProtocol()
-    protocol.link_opened(None)
-    protocol.take_sends()
-    return protocol
-
-
 def event(type_: str, **fields: object) -> dict[str, Any]:
     return {"type": type_, "event_id": "e", **fields}
 

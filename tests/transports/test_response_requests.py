@@ -15,7 +15,6 @@ from realtime_core.handles import ResponseHandle
 from realtime_core.middleware import EventMiddleware
 from realtime_core.record import read_record
 from realtime_core.replay import Replay
-from realtime_transports.openai.protocol import ClientProtocol
 from realtime_transports.openai.replay import make_engine
 from realtime_transports.openai.sequencer import ANSWER_TIMEOUT_S, END_TIMEOUT_S
 from tests.conformance.virtual_loop import VirtualLoop
@@ -47,14 +46,6 @@ def types(events: list[dict[str, Any]]) -> list[str]:
 
 def errors(emits: list[Emit]) -> list[Any]:
     return [emit.args[0].error for emit in emits if emit.type == "error"]
-
-
-@pytest.fixture
-def protocol() -> ClientProtocol:
-    protocol = ClientProtocol()
-    protocol.link_opened(None)
-    protocol.take_sends()
-    return protocol
 
 
 @pytest.fixture
